@@ -1,0 +1,1 @@
+"""Everything Espalier computes: importable and scriptable alone, free of Qt."""
