@@ -3,7 +3,8 @@
 A view is a folder with `state.py`, free of Qt, and `view.py`, the widget. `state.py` holds
 
     Options                             pydantic model: what the view's controls set
-    requests(scene, options)            -> {label: Request}: what must be computed
+    requests(scene, options, answers)   -> {label: Request}: what must be computed; called again
+                                           with the answers, until nothing new is asked for
     figure(scene, options, answers)     -> Figure: what is drawn from whatever is answered so far
 
 so the window, `espalier figure` and a test draw the same picture from the same numbers. `answers`
