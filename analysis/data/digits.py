@@ -9,6 +9,9 @@ import numpy as np
 from analysis.data.dataset import Dataset
 
 CLASSES = tuple("0123456789")
+MEAN = (0.3053,)
+STD = (0.3758,)
+"""Of the training pixels scaled to 0..1; what the demo models are normalised with."""
 TEST_SIZE = 450
 
 
