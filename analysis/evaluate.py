@@ -196,7 +196,7 @@ def mcnemar(wins: int, losses: int) -> float:
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95 % interval of successes / n (Wilson, JASA 22, 1927); ArgumentError when it is no fraction."""
+    """95 % interval of successes / n (Wilson, JASA 22, 1927); ArgumentError unless a fraction."""
     if n < 1 or not 0 <= successes <= n:
         raise ArgumentError(f"{successes} of {n} is no fraction.")
     p, z2n = successes / n, Z95**2 / n
