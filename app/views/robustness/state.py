@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+from analysis.data.corruptions import CORRUPTIONS
+from analysis.robustness import Robustness, RobustnessGrid
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.data.corruptions import CORRUPTIONS
 from analysis.evaluate import wilson
 from analysis.models import Model
 from analysis.request import Request
-from analysis.robustness import Robustness, RobustnessGrid
 from app.figures.spec import Axes, Axis, Colouring, ErrorBars, Figure, Line, Matrix
 from app.scene import Scene
 from app.selection import SelectionState

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from analysis.sensitivity import Sensitivity, SensitivityMap
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.models import Model
 from analysis.request import Request
-from analysis.sensitivity import Sensitivity, SensitivityMap
 from app.figures.spec import Axes, Axis, Colouring, Figure, Line, Matrix
 from app.scene import Scene
 from app.views.common import evaluation_rows, nothing_open
