@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class InputError(Exception):
-    """An input (file, folder, model, data) cannot be used: exit code 3, a notification in the window.
+    """An input (file, folder, model, data) cannot be used: exit code 3, or a notification.
 
     Parameters
     ----------

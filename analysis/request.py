@@ -6,7 +6,7 @@ its caller: it carries progress and partial results out, and raises `Cancelled` 
 the answer any more. So a worker thread, the command line and a test run the same object:
 
     >>> evaluation = Evaluate(model, data)()                       # doctest: +SKIP
-    >>> evaluation = Evaluate(model, data)(lambda step: print(step.done, step.total))  # doctest: +SKIP
+    >>> evaluation = Evaluate(model, data)(lambda step: print(step.done))  # doctest: +SKIP
 
 `request.key` names the result by what it is computed from (models, data, parameters and the
 version of the analysis); the study stores results under it.
@@ -92,7 +92,7 @@ class Request(Generic[R]):
 
 
 def plain(value: Any) -> Any:
-    """Reduce a request's field to JSON values; models, data and arrays become their content keys."""
+    """Reduce a field to JSON values; models, data and arrays become their content keys."""
     if hasattr(value, "key") and isinstance(value.key, str):
         return value.key
     if isinstance(value, BaseModel):

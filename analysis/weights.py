@@ -79,7 +79,7 @@ class Weights(Request[LayerWeights]):
         if this.shape != other.shape:
             raise ArgumentError(
                 f"{self.layer} has shape {tuple(this.shape)} in {self.model.name} but "
-                f"{tuple(other.shape)} in {self.reference.name}; unit by unit they cannot be compared."
+                f"{tuple(other.shape)} in {self.reference.name}; units cannot be compared."
             )
         alive, alive_reference = this != 0, other != 0
         limit = float(torch.maximum(this.abs().max(), other.abs().max())) or 1.0

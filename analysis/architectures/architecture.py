@@ -53,7 +53,8 @@ class Architecture:
     build: num_classes -> module in eval mode with its own initialisation.
     input_shape: C, H, W that the network is made for.
     mean, std: per channel, for images scaled to 0..1.
-    classifier: name of the last linear layer; its input is the feature, its rows the class directions.
+    classifier: name of the last linear layer: its input is the feature, its rows the class
+        directions.
     path_layers: num_classes-independent columns for neuron paths, in forward order.
     """
 

@@ -46,7 +46,7 @@ class Dataset:
         return Dataset(name or self.name, self.images[indices], self.labels[indices], self.classes)
 
     def sample(self, count: int, seed: int) -> Dataset:
-        """`count` images without replacement, in their original order; all when there are fewer."""
+        """`count` images without replacement, in their original order; all if there are fewer."""
         if count >= len(self):
             return self
         chosen = np.random.default_rng(seed).choice(len(self), count, replace=False)

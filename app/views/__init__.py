@@ -49,13 +49,14 @@ VIEWS: dict[str, ViewEntry] = {
         ViewEntry(
             "sensitivity",
             "Layer sensitivity",
-            "How much accuracy falls when one layer alone is pruned. Click a row to choose a layer.",
+            "How much accuracy falls when one layer alone is pruned. Click a cell to choose its "
+            "layer.",
         ),
         ViewEntry(
             "geometry",
             "Feature geometry",
-            "Where each image lies in the feature space, before and after pruning. Lasso images to "
-            "select them everywhere.",
+            "Where each image lies in the feature space, before and after pruning. Lasso images "
+            "to select them everywhere.",
         ),
         ViewEntry(
             "paths",

@@ -61,7 +61,7 @@ def evaluation_rows(count: int, limit: int) -> np.ndarray:
 
 
 def producing_layer(path_layer: PathLayer, layers: tuple[PrunableLayer, ...], units: int) -> str:
-    """The prunable layer whose output units the path layer shows: `relu2` -> `conv2`, `act` -> `fc1`.
+    """The prunable layer whose units a path layer shows: `relu2` -> `conv2`, `act` -> `fc1`.
 
     Units are named by it, so a unit clicked in the paths is the same unit in the weights.
     """

@@ -282,7 +282,7 @@ def _margin_histogram(scene: Scene, model: Model, result: FeatureGeometry, colum
             Rule(0.0, False),
         ),
         title="Margin to the decision boundary",
-        note=f"{int((values <= 0).sum())} of {len(values):,} images are misclassified (margin ≤ 0)",
+        note=f"{int((values <= 0).sum())} of {len(values):,} images misclassified (margin ≤ 0)",
         row=1,
         column=column,
     )

@@ -136,7 +136,7 @@ def _by_recipe(done: list[tuple[Model, Evaluation]]) -> dict[str, list[Model]]:
 
 
 def pareto_front(points: list[tuple[float, float]]) -> set[int]:
-    """Indices of points that no other point beats in both sparsity and accuracy (higher = better)."""
+    """Indices of points that no other beats in both sparsity and accuracy (higher = better)."""
     return {
         i
         for i, (x, y) in enumerate(points)

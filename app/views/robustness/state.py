@@ -86,7 +86,7 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
 
 
 def _shown(scene: Scene, rates: Mapping[str, Any]) -> list[Model]:
-    """Heat maps are drawn for the reference, the focus and the next visible models, three at most."""
+    """The reference, the focus and the next visible models: heat maps for three at most."""
     order = [m for m in (scene.reference, scene.focus, *scene.models) if m is not None]
     shown: list[Model] = []
     for model in order:

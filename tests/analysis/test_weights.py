@@ -1,0 +1,66 @@
+"""Weights of a layer beside a reference: counted by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.architectures.demo_resnet import ARCHITECTURE
+from analysis.errors import ArgumentError
+from analysis.masks import Mask
+from analysis.models import Model
+from analysis.records import pack, unpack
+from analysis.weights import Weights, nm_compliance
+
+
+@pytest.fixture
+def dense() -> Model:
+    torch.manual_seed(0)
+    module = ARCHITECTURE.build(10)
+    return Model("dense", "d", ARCHITECTURE, 10, module.state_dict())
+
+
+def pruned(dense: Model, layer: str, keep: torch.Tensor) -> Model:
+    return replace(dense, key="p", masks={f"{layer}.weight": Mask.from_keep(keep)})
+
+
+def test_overlap_and_zeros_are_counted(dense: Model) -> None:
+    layer = dense.layers[1]
+    keep = torch.ones(layer.shape, dtype=torch.bool)
+    keep[0] = False
+    keep[1, 0] = False
+    result = Weights(pruned(dense, layer.name, keep), dense, layer.name)()
+    gone = int((~keep).sum())
+    assert (result.zeros, result.reference_zeros) == (gone, 0)
+    assert (result.only_reference, result.only_this) == (gone, 0)
+    assert result.both == layer.parameters - gone
+    assert result.dead_units == 1
+    np.testing.assert_allclose(result.kept[1, :2], (0.0, 1.0))
+
+
+def test_histogram_counts_every_non_zero_weight(dense: Model) -> None:
+    layer = dense.layers[0].name
+    result = Weights(dense, dense, layer)()
+    assert result.counts.sum() == result.parameters - result.zeros
+    np.testing.assert_array_equal(result.counts, result.reference_counts)
+
+
+def test_nm_compliance_counts_complete_groups_only() -> None:
+    alive = torch.tensor([[1, 1, 0, 0, 1], [1, 1, 1, 0, 1]], dtype=torch.bool)
+    assert nm_compliance(alive, 2, 4) == 0.5
+    assert np.isnan(nm_compliance(alive[:, :3], 2, 4))
+
+
+def test_unknown_layer_is_refused(dense: Model) -> None:
+    with pytest.raises(ArgumentError, match="no prunable layer named nowhere"):
+        Weights(dense, dense, "nowhere")()
+
+
+def test_result_survives_the_disk(dense: Model) -> None:
+    result = Weights(dense, dense, dense.layers[0].name)()
+    again = unpack(*pack(result))
+    assert again.shape == result.shape
+    np.testing.assert_array_equal(again.kept, result.kept)
