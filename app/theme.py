@@ -1,6 +1,6 @@
 """Colours, type and spacing of the window: one set of tokens a theme, and what Qt makes of them.
 
-The same tokens colour the plots (`Palette.plot`), so the window and its pictures are one surface.
+The plots' tokens (`app.figures.themes`) are the start; the window adds its surfaces and lines.
 Contrasts are promised and tested: text on any surface at least 4.5:1.
 """
 
@@ -15,6 +15,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from app.figures import themes
 from app.figures.spec import Theme
 
 ThemeName = Literal["light", "dark", "high-contrast", "system"]
@@ -31,6 +32,7 @@ class Palette:
 
     Attributes
     ----------
+    plot: the theme that figures are drawn with.
     window: behind everything. surface: panels and plots. raised: menus, fields, toasts.
     sunken: wells and group backgrounds. line: hairlines. edge: borders of controls.
     text, muted, faint: three strengths of ink; `faint` is for marks, never for text.
@@ -38,7 +40,7 @@ class Palette:
     tint: background of what is selected. hover: background under the pointer.
     """
 
-    name: str
+    plot: Theme
     window: str
     surface: str
     raised: str
@@ -57,78 +59,53 @@ class Palette:
     warning: str
 
     @property
-    def plot(self) -> Theme:
-        """The theme that figures are drawn with."""
-        tokens = {
-            "ink": self.text,
-            "muted": self.muted,
-            "faint": self.faint,
-            "accent": self.accent,
-            "positive": self.positive,
-            "negative": self.negative,
-            "warning": self.warning,
-        }
-        return Theme(self.name, tokens, self.surface, self.text, self.line)
+    def name(self) -> str:
+        return self.plot.name
 
 
-LIGHT = Palette(
-    name="light",
-    window="#f4f5f7",
-    surface="#ffffff",
-    raised="#ffffff",
-    sunken="#eceef1",
-    line="#e1e4e8",
-    edge="#c9ced6",
-    text="#1b1f24",
-    muted="#57606a",
-    faint="#aab2bd",
-    accent="#2f5fd0",
-    on_accent="#ffffff",
-    tint="#e3ebfc",
-    hover="#edeff2",
-    positive="#1a7f37",
-    negative="#c2272d",
-    warning="#8a5a00",
+def _palette(
+    plot: Theme, grounds: tuple[str, str, str, str], lines: tuple[str, str], signs: tuple[str, ...]
+) -> Palette:
+    """A palette around the colours of the plots, so that window and pictures are one surface."""
+    window, surface, raised, sunken = grounds
+    line, edge = lines
+    on_accent, tint, hover = signs
+    ink = {name: plot.tokens[name] for name in _SHARED}
+    return Palette(
+        plot=plot,
+        window=window,
+        surface=surface,
+        raised=raised,
+        sunken=sunken,
+        line=line,
+        edge=edge,
+        on_accent=on_accent,
+        tint=tint,
+        hover=hover,
+        text=plot.tokens["ink"],
+        **ink,
+    )
+
+
+_SHARED = ("muted", "faint", "accent", "positive", "negative", "warning")
+
+LIGHT = _palette(
+    themes.LIGHT,
+    ("#f4f5f7", "#ffffff", "#ffffff", "#eceef1"),
+    ("#e1e4e8", "#c9ced6"),
+    ("#ffffff", "#e3ebfc", "#edeff2"),
 )
-
-DARK = Palette(
-    name="dark",
-    window="#131519",
-    surface="#1a1d22",
-    raised="#22262c",
-    sunken="#0f1114",
-    line="#2a2e35",
-    edge="#3d434c",
-    text="#e6e8eb",
-    muted="#9da5b0",
-    faint="#5c6570",
-    accent="#7aa5ff",
-    on_accent="#0d1420",
-    tint="#25324d",
-    hover="#262a31",
-    positive="#56c271",
-    negative="#ff7b78",
-    warning="#e3b341",
+DARK = _palette(
+    themes.DARK,
+    ("#131519", "#1a1d22", "#22262c", "#0f1114"),
+    ("#2a2e35", "#3d434c"),
+    ("#0d1420", "#25324d", "#262a31"),
 )
-
-HIGH_CONTRAST = Palette(
-    name="high-contrast",
-    window="#000000",
-    surface="#000000",
-    raised="#000000",
-    sunken="#000000",
-    line="#ffffff",
-    edge="#ffffff",
-    text="#ffffff",
-    muted="#f0f0f0",
-    faint="#b0b0b0",
-    accent="#ffd60a",
-    on_accent="#000000",
-    tint="#003c8f",
-    hover="#2b2b2b",
-    positive="#5dff8b",
-    negative="#ff9a9a",
-    warning="#ffd60a",
+HIGH_CONTRAST = _palette(
+    themes.HIGH_CONTRAST,
+    ("#000000", "#000000", "#000000", "#000000"),
+    ("#ffffff", "#ffffff"),
+    ("#000000", "#003c8f", "#2b2b2b"),
 )
 
 PALETTES: dict[str, Palette] = {p.name: p for p in (LIGHT, DARK, HIGH_CONTRAST)}
@@ -168,7 +145,7 @@ def base_font(font: QFont) -> QFont:
 
 def style_sheet(palette: Palette) -> str:
     """The style sheet with the palette's colours filled in."""
-    colours = {key: value for key, value in vars(palette).items() if key != "name"}
+    colours = {key: value for key, value in vars(palette).items() if key != "plot"}
     check = "check.svg" if contrast(palette.accent, "#ffffff") > 3 else "check-dark.svg"
     template = Template(_QSS.read_text("utf-8"))
     return template.substitute(colours, icons=_ICONS.as_posix(), check=check)
