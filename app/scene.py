@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.data.dataset import Dataset
+from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
 from app.figures.spec import Dash, Marker
 from app.selection import SelectionState
+
+if TYPE_CHECKING:
+    from analysis.study import Study
 
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2", "#F0E442")
 _MARKERS: tuple[Marker, ...] = ("square", "triangle", "diamond", "cross", "star", "plus")
@@ -64,3 +69,45 @@ class Scene:
     def samples(self) -> np.ndarray:
         """int64 indices of the selected samples."""
         return np.asarray(self.selection.samples, dtype=np.int64)
+
+
+def scene_of(study: Study, selection: SelectionState | Mapping[str, Any] | None = None) -> Scene:
+    """The scene of a study: `selection` resolved to its models and data.
+
+    None, or a selection without models, shows every model that is not hidden. The selection of the
+    scene has its models, reference and focus filled in.
+
+    Raises
+    ------
+    InputError when the study has no data; ArgumentError for a field that no selection has.
+    """
+    if isinstance(selection, Mapping):
+        try:
+            selection = SelectionState(**selection)
+        except TypeError as error:
+            raise ArgumentError(f"selection: {error}") from error
+    selection = selection or SelectionState()
+    data = study.data
+    if data is None:
+        raise InputError(study.folder, "The study has no data.", "Choose evaluation data first.")
+    entries = {entry.key: entry for entry in study.entries()}
+    models = {model.key: model for model in study.models()}
+    wanted = selection.models or tuple(k for k in models if not entries[k].hidden)
+    visible = tuple(models[key] for key in wanted if key in models)
+    dense = next((m for m in models.values() if m.is_dense), None)
+    reference = models.get(selection.reference, dense)
+    focus = models.get(selection.focus, visible[-1] if visible else None)
+    return Scene(
+        models=visible,
+        styles={key: style_of(entry.position) for key, entry in entries.items()},
+        reference=reference,
+        focus=focus,
+        evaluation=data.evaluation,
+        calibration=data.calibration,
+        selection=replace(
+            selection,
+            models=tuple(model.key for model in visible),
+            reference=reference.key if reference else "",
+            focus=focus.key if focus else "",
+        ),
+    )

@@ -222,7 +222,7 @@ Panel = Axes | Table
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A grid of panels. `message` alone (no panels) is an empty state that says what to do next."""
+    """A grid of panels. `message` alone (no panels) is an empty state: what to do next."""
 
     title: str
     panels: tuple[Panel, ...] = ()

@@ -57,7 +57,9 @@ def overview() -> Figure:
         Axis("Sparsity of the prunable weights"), Axis("Accuracy"), tuple(marks), legend=True,
         title="Accuracy against sparsity", note="n = 450 images; bars are 95 % Wilson intervals",
     )  # fmt: skip
-    rows = tuple((n, 0.8, 0.97 - 0.05 * i, -0.01 - 0.05 * i, 21000 * i) for i, n in enumerate(names))
+    rows = tuple(
+        (n, 0.8, 0.97 - 0.05 * i, -0.01 - 0.05 * i, 21000 * i) for i, n in enumerate(names)
+    )
     table = Table(
         ("Model", "Sparsity", "Accuracy", "Change", "Weights"), rows,
         ("", ".1%", ".4f", "+.4f", ",d"), PALETTE[:4], "Models", "model",

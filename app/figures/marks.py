@@ -1,0 +1,316 @@
+"""Every kind of mark, drawn by Matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes as Plot
+from matplotlib.collections import PolyCollection
+
+from app.figures.colours import hexadecimal, limits_of, mapped, point_colours, readable
+from app.figures.curves import smooth
+from app.figures.emphasis import DIMMED, selected
+from app.figures.spec import (
+    Band,
+    Bars,
+    ErrorBars,
+    Highlights,
+    Label,
+    Line,
+    Mark,
+    Matrix,
+    Picture,
+    Points,
+    Rule,
+    Theme,
+)
+
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "diamond": "D",
+    "cross": "X",
+    "star": "*",
+    "plus": "P",
+}
+DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": (0, (4, 2)),
+    "dot": (0, (1, 1.5)),
+    "dashdot": (0, (4, 1.5, 1, 1.5)),
+}
+VECTOR_POINTS = 5_000
+"""Clouds above this size are rasterised inside the vector frame."""
+POINT = 0.55
+"""Size of a screen pixel of a marker in points on paper."""
+STROKE = 0.75
+"""Width of a screen pixel of a line in points on paper."""
+
+
+@dataclass(frozen=True)
+class Ink:
+    """What drawing a mark needs to know besides the mark."""
+
+    theme: Theme
+    highlights: Highlights | None
+    width: float
+    height: float
+    """Estimated size of the plot's area in points, to judge whether cell texts fit."""
+
+
+def draw_points(ax: Plot, mark: Points, ink: Ink) -> None:
+    x, y = np.asarray(mark.x, dtype=float), np.asarray(mark.y, dtype=float)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.any():
+        return
+    colours = point_colours(mark, ink.theme) / 255
+    chosen = selected(mark, ink.highlights)
+
+    def cloud(keep: np.ndarray, opacity: float, outline: str | None, order: float) -> None:
+        area = (mark.size * POINT * (1.15 if outline else 1.0)) ** 2
+        face = "none" if mark.hollow else colours[keep]
+        edge = outline or (colours[keep] if mark.hollow else "none")
+        ax.scatter(
+            x[keep],
+            y[keep],
+            s=area,
+            marker=MARKERS[mark.marker],
+            facecolors=face,
+            edgecolors=edge,
+            linewidths=0.9 if mark.hollow or outline else 0.0,
+            alpha=opacity,
+            zorder=order,
+            rasterized=int(keep.sum()) > VECTOR_POINTS,
+        )
+
+    if chosen is None:
+        cloud(finite, mark.opacity, None, 3)
+        return
+    cloud(finite & ~chosen, mark.opacity * DIMMED, None, 3)
+    if (finite & chosen).any():
+        cloud(finite & chosen, 1.0, ink.theme.colour("ink"), 6)
+
+
+def draw_line(ax: Plot, mark: Line, ink: Ink) -> None:
+    x, y = np.asarray(mark.x, dtype=float), np.asarray(mark.y, dtype=float)
+    chosen = selected(mark, ink.highlights)
+    lit = chosen is not None and bool(chosen.any())
+    opacity = mark.opacity if chosen is None or lit else mark.opacity * DIMMED
+    width = mark.width * STROKE * (1.4 if lit else 1.0)
+    colour = ink.theme.colour(mark.colour)
+    order = 5 if lit else 2.5
+    if mark.smooth:
+        curve = smooth(x, y)
+        ax.plot(*curve, color=colour, lw=width, ls=DASHES[mark.dash], alpha=opacity, zorder=order)
+    else:
+        ax.plot(x, y, color=colour, lw=width, ls=DASHES[mark.dash], alpha=opacity, zorder=order)
+    if mark.marker:
+        ax.plot(
+            x,
+            y,
+            ls="none",
+            marker=MARKERS[mark.marker],
+            ms=6.5 * POINT,
+            color=colour,
+            mec=ink.theme.background,
+            mew=0.4,
+            alpha=opacity,
+            zorder=order + 0.1,
+        )
+
+
+def draw_band(ax: Plot, mark: Band, ink: Ink) -> None:
+    colour = ink.theme.colour(mark.colour)
+    ax.fill_between(
+        np.asarray(mark.x, dtype=float),
+        np.asarray(mark.low, dtype=float),
+        np.asarray(mark.high, dtype=float),
+        color=colour,
+        alpha=mark.opacity,
+        lw=0,
+        zorder=1.5,
+    )
+
+
+def draw_error_bars(ax: Plot, mark: ErrorBars, ink: Ink) -> None:
+    x = np.asarray(mark.x, dtype=float)
+    low, high = np.asarray(mark.low, dtype=float), np.asarray(mark.high, dtype=float)
+    keep = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
+    colour = ink.theme.colour(mark.colour)
+    ax.vlines(x[keep], low[keep], high[keep], colors=colour, lw=0.9, zorder=2.6)
+    for ends in (low[keep], high[keep]):
+        ax.plot(x[keep], ends, ls="none", marker="_", ms=4, mew=0.9, color=colour, zorder=2.6)
+
+
+def draw_bars(ax: Plot, mark: Bars, ink: Ink) -> None:
+    position = np.asarray(mark.position, dtype=float)
+    length = np.asarray(mark.length, dtype=float)
+    finite = np.isfinite(position) & np.isfinite(length)
+    chosen = selected(mark, ink.highlights)
+    colour = ink.theme.colour(mark.colour)
+    plot: Callable[..., Any] = ax.barh if mark.horizontal else ax.bar
+    start = "left" if mark.horizontal else "bottom"
+
+    def draw(keep: np.ndarray, opacity: float, outline: str) -> None:
+        plot(
+            position[keep],
+            length[keep],
+            mark.width,
+            **{start: mark.base},
+            color=colour,
+            alpha=opacity,
+            edgecolor=outline,
+            linewidth=0.8 if outline != "none" else 0,
+            zorder=2,
+        )
+
+    if chosen is None:
+        draw(finite, mark.opacity, "none")
+    else:
+        draw(finite & ~chosen, mark.opacity * DIMMED, "none")
+        draw(finite & chosen, 1.0, ink.theme.colour("ink"))
+
+
+def draw_matrix(ax: Plot, mark: Matrix, ink: Ink) -> None:
+    values = np.asarray(mark.values, dtype=float)
+    if values.size == 0:
+        return
+    rows, columns = values.shape
+    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    ax.imshow(
+        mapped(values, mark.colouring),
+        extent=extent,
+        aspect="auto",
+        interpolation="nearest",
+        origin="upper",
+        zorder=1,
+    )
+    if mark.estimated is not None and np.any(mark.estimated):
+        _hatch(ax, np.asarray(mark.estimated, dtype=bool) & np.isfinite(values), mark, ink)
+    if mark.text is not None:
+        _cell_texts(ax, values, mark, ink)
+    chosen = selected(mark, ink.highlights)
+    if chosen is not None:
+        for colour, width in ((ink.theme.background, 2.4), (ink.theme.colour("ink"), 1.2)):
+            _cells(ax, chosen, facecolor="none", edgecolor=colour, linewidth=width, zorder=4)
+
+
+def _cells(ax: Plot, where: np.ndarray, **style: Any) -> None:
+    """Rectangles over the True cells; a run within a row is one rectangle."""
+    boxes = []
+    for row, line in enumerate(where):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
+        for start, stop in zip(edges[::2] - 0.5, edges[1::2] - 0.5, strict=True):
+            top, bottom = row - 0.5, row + 0.5
+            boxes.append([(start, top), (stop, top), (stop, bottom), (start, bottom)])
+    if boxes:
+        ax.add_collection(PolyCollection(boxes, **style), autolim=False)
+
+
+def _hatch(ax: Plot, where: np.ndarray, mark: Matrix, ink: Ink) -> None:
+    """Diagonals over the cells that are not exact; light on dark cells and dark on light ones."""
+    values = np.asarray(mark.values, dtype=float)
+    low, high = limits_of(mark.colouring, values)
+    middle = hexadecimal(mapped(np.array([(low + high) / 2]), mark.colouring)[0, :3])
+    _cells(
+        ax,
+        where,
+        facecolor="none",
+        edgecolor=readable(middle) + "70",
+        hatch="//////",
+        linewidth=0.0,
+        zorder=2,
+    )
+
+
+def _cell_texts(ax: Plot, values: np.ndarray, mark: Matrix, ink: Ink) -> None:
+    assert mark.text is not None
+    rows, columns = values.shape
+    longest = max((len(str(t)) for t in mark.text.ravel()), default=0)
+    size = min(7.0, ink.height / rows * 0.62, ink.width / columns / max(longest, 1) / 0.66)
+    if size < 4.6 or longest == 0:
+        return
+    colours = mapped(values, mark.colouring)
+    for (row, column), text in np.ndenumerate(mark.text):
+        if text:
+            cell = colours[row, column]
+            colour = readable(hexadecimal(cell[:3])) if cell[3] else ink.theme.colour("muted")
+            ax.text(column, row, text, size=size, color=colour, ha="center", va="center", zorder=3)
+
+
+def draw_rule(ax: Plot, mark: Rule, ink: Ink) -> None:
+    colour = ink.theme.colour(mark.colour)
+    style = {"color": colour, "lw": 0.9, "ls": DASHES[mark.dash], "zorder": 1.8}
+    if not np.isfinite(mark.value):
+        return
+    if mark.horizontal:
+        ax.axhline(mark.value, **style)
+        place, where, align = (1.0, mark.value), ax.get_yaxis_transform(), "right"
+    else:
+        ax.axvline(mark.value, **style)
+        place, where, align = (mark.value, 0.995), ax.get_xaxis_transform(), "left"
+    if mark.label:
+        offset = (-2, 2) if mark.horizontal else (2.5, 0)
+        ax.annotate(
+            mark.label,
+            place,
+            xycoords=where,
+            xytext=offset,
+            textcoords="offset points",
+            ha=align,
+            va="bottom" if mark.horizontal else "top",
+            size=7,
+            color=colour,
+            zorder=6,
+        )
+
+
+def draw_label(ax: Plot, mark: Label, ink: Ink) -> None:
+    if np.isfinite(mark.x) and np.isfinite(mark.y):
+        align = {"left": "left", "centre": "center", "right": "right"}[mark.anchor]
+        colour = ink.theme.colour(mark.colour)
+        ax.update_datalim([(mark.x, mark.y)])
+        ax.text(mark.x, mark.y, mark.text, color=colour, ha=align, va="center", size=7, zorder=7)
+
+
+def draw_picture(ax: Plot, mark: Picture, ink: Ink) -> None:
+    pixels = np.asarray(mark.pixels)
+    if pixels.size == 0:
+        return
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    chosen = selected(mark, ink.highlights)
+    lit = chosen is not None and bool(chosen.any())
+    top, bottom = (
+        (mark.y, mark.y + mark.height)
+        if ax.yaxis_inverted()
+        else (
+            mark.y + mark.height,
+            mark.y,
+        )
+    )
+    extent = (mark.x, mark.x + mark.width, bottom, top)
+    alpha = 1.0 if chosen is None or lit else DIMMED
+    ax.imshow(pixels, extent=extent, aspect="auto", interpolation="nearest", alpha=alpha, zorder=2)
+    if lit:
+        corners = [(mark.x, mark.y), (mark.x + mark.width, mark.y)]
+        corners += [(x, y + mark.height) for x, y in reversed(corners)]
+        outline = PolyCollection([corners], facecolor="none", edgecolor=ink.theme.colour("accent"))
+        ax.add_collection(outline, autolim=False)
+
+
+DRAW: dict[type[Mark], Callable[[Plot, Any, Ink], None]] = {
+    Points: draw_points,
+    Line: draw_line,
+    Band: draw_band,
+    ErrorBars: draw_error_bars,
+    Bars: draw_bars,
+    Matrix: draw_matrix,
+    Rule: draw_rule,
+    Label: draw_label,
+    Picture: draw_picture,
+}
