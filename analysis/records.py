@@ -41,6 +41,8 @@ def pack(value: Any) -> tuple[Any, dict[str, np.ndarray]]:
             }
             return {"$record": name, "fields": fields}
         if isinstance(item, np.ndarray):
+            while path in arrays:  # keys 1 and "1" of a mapping spell the same path
+                path += "'"
             arrays[path] = item
             return {"$array": path}
         if isinstance(item, np.generic):
