@@ -1,0 +1,43 @@
+"""Pruning: criteria × structures × allocations × schedules × recoveries = recipes."""
+
+from __future__ import annotations
+
+from analysis.pruning.audit import Audit, AuditError, LayerAudit
+from analysis.pruning.parts import (
+    KINDS,
+    PARTS,
+    Allocation,
+    Criterion,
+    Part,
+    PruningContext,
+    Recovery,
+    Schedule,
+    Structure,
+)
+from analysis.pruning.presets import PRESETS, Preset, recipe_label, recipe_named
+from analysis.pruning.prune import Prune, Pruned, pruned_key, pruned_model
+from analysis.pruning.recipe import Recipe
+
+__all__ = [
+    "KINDS",
+    "PARTS",
+    "PRESETS",
+    "Allocation",
+    "Audit",
+    "AuditError",
+    "Criterion",
+    "LayerAudit",
+    "Part",
+    "Preset",
+    "Prune",
+    "Pruned",
+    "PruningContext",
+    "Recipe",
+    "Recovery",
+    "Schedule",
+    "Structure",
+    "pruned_key",
+    "pruned_model",
+    "recipe_label",
+    "recipe_named",
+]

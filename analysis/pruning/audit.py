@@ -1,0 +1,162 @@
+"""The audit: zeros counted in the tensors of the finished model, asked against got.
+
+A miss is an error, not a note: masks that do not hold what was asked for never leave `Prune`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from analysis.architectures.architecture import PrunableLayer
+from analysis.models import Model
+from analysis.pruning.parts import Decision, Structure
+from analysis.records import record
+
+
+class AuditError(RuntimeError):
+    """The finished model does not hold what was asked for: a fault of the program."""
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class LayerAudit:
+    """One prunable layer of the finished model.
+
+    Attributes
+    ----------
+    parameters: number of weights.
+    asked, got: units (weights or filters) to remove, and found removed; 0 where none take part.
+    removed: weights that the mask removes.
+    zeros: weights that are zero, those that already were in the dense model among them.
+    """
+
+    name: str
+    parameters: int
+    asked: int
+    got: int
+    removed: int
+    zeros: int
+
+    @property
+    def sparsity(self) -> float:
+        return self.zeros / self.parameters
+
+
+@record
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What a pruning job did, counted in its result.
+
+    Attributes
+    ----------
+    unit: what `asked` and `got` count: "weights" or "filters".
+    notes: what was treated otherwise, in full sentences.
+    warnings: what probably hurts, with a remedy.
+    """
+
+    layers: tuple[LayerAudit, ...]
+    unit: str
+    asked: int
+    got: int
+    parameters: int
+    removed: int
+    zeros: int
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def sparsity(self) -> float:
+        """Zeros among the weights of the prunable layers, divided by their number."""
+        return self.zeros / self.parameters
+
+    @property
+    def collapsed(self) -> tuple[str, ...]:
+        """Layers that lost every weight."""
+        return tuple(la.name for la in self.layers if la.removed == la.parameters)
+
+
+def audit(
+    before: Model,
+    after: Model,
+    structure: Structure,
+    decision: Decision,
+    budget: int,
+    notes: Sequence[str] = (),
+) -> Audit:
+    """Recount every tensor of `after` and compare with what was asked.
+
+    Raises
+    ------
+    AuditError: a layer or the total misses its count, a removed weight is not zero, or a weight
+        that earlier prunings removed came back.
+    """
+    rows = tuple(_layer(before, after, layer, structure, decision.asked) for layer in after.layers)
+    got = sum(row.got for row in rows)
+    if got != budget or sum(row.asked for row in rows) != budget:
+        raise AuditError(f"{budget} {structure.unit} were to go in all, but {got} are gone")
+    found = Audit(
+        layers=rows,
+        unit=structure.unit,
+        asked=budget,
+        got=got,
+        parameters=sum(row.parameters for row in rows),
+        removed=sum(row.removed for row in rows),
+        zeros=sum(row.zeros for row in rows),
+        notes=(*notes, *_zeros_before(rows)),
+    )
+    return Audit(**{**vars(found), "warnings": _warnings(found)})
+
+
+def _layer(
+    before: Model,
+    after: Model,
+    layer: PrunableLayer,
+    structure: Structure,
+    asked: Mapping[str, int],
+) -> LayerAudit:
+    keep, earlier = _keep(after, layer), _keep(before, layer)
+    final, dense = after.weight(layer.parameter), before.weight(layer.parameter)
+    zeros = final.numel() - int(torch.count_nonzero(final))
+    removed = keep.numel() - int(torch.count_nonzero(keep))
+    zero_before = int(torch.count_nonzero((dense == 0) & keep))
+    got = structure.removed_units(keep) if layer.name in asked else 0
+    row = LayerAudit(layer.name, layer.parameters, asked.get(layer.name, 0), got, removed, zeros)
+    if row.asked != row.got:
+        raise AuditError(
+            f"{layer.name}: {row.asked} {structure.unit} were to go, but {row.got} are gone"
+        )
+    if zeros != removed + zero_before:
+        raise AuditError(
+            f"{layer.name}: {removed} weights were removed and {zero_before} were zero before, "
+            f"but {zeros} are zero now"
+        )
+    if bool((keep & ~earlier).any()):
+        raise AuditError(f"{layer.name}: a weight that was removed before came back")
+    return row
+
+
+def _keep(model: Model, layer: PrunableLayer) -> torch.Tensor:
+    mask = model.masks.get(layer.parameter)
+    return torch.ones(layer.shape, dtype=torch.bool) if mask is None else mask.keep()
+
+
+def _zeros_before(rows: Sequence[LayerAudit]) -> list[str]:
+    """Dense weights that happen to be zero count as zeros, but not as removed: say so."""
+    kept = {row.name: row.zeros - row.removed for row in rows if row.zeros > row.removed}
+    if not kept:
+        return []
+    where = ", ".join(f"{name} ({count:,})" for name, count in kept.items())
+    return [f"kept weights that are zero in the dense model: {where}"]
+
+
+def _warnings(found: Audit) -> tuple[str, ...]:
+    if not found.collapsed:
+        return ()
+    names = ", ".join(found.collapsed)
+    return (
+        f"layer collapse: {names} lost every weight, so nothing of the image passes there. "
+        "The global allocation's min_keep keeps some weights in every layer.",
+    )

@@ -1,0 +1,44 @@
+"""First-order Taylor expansion: how much the loss moves when a weight is set to zero."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from analysis.pruning.criteria.gradients import loss_gradients
+from analysis.pruning.parts import Criterion, Need, PruningContext, part
+
+
+@part
+class Taylor(Criterion):
+    """Σ_b (w · g_b)², g_b the gradient of the mean cross-entropy of calibration batch b.
+
+    The weight version of Molchanov et al., Importance Estimation for Neural Network Pruning
+    (equation 8, accumulated over mini-batches): the square is taken in each batch and then added.
+    So the batch size is part of the method, not of how it is computed.
+    """
+
+    name: ClassVar[str] = "taylor"
+    title: ClassVar[str] = "Taylor, first order (w·g)²"
+    paper: ClassVar[str] = "Molchanov et al. 2019, arXiv:1906.10771"
+    needs: ClassVar[frozenset[Need]] = frozenset({"calibration", "labels", "gradients"})
+
+    batch: int = Field(
+        default=32,
+        ge=1,
+        le=4096,
+        title="Images per gradient",
+        description="One squared gradient is taken per this many calibration images.",
+        json_schema_extra={"unit": "images"},
+    )
+
+    def scores(self, context: PruningContext) -> dict[str, Tensor]:
+        scores: dict[str, Tensor] = {}
+        for _, gradients in loss_gradients(context, self.batch):
+            for layer in context.layers:
+                change = (context.weight(layer) * gradients[layer.name]).square()
+                before = scores.get(layer.name)
+                scores[layer.name] = change if before is None else before + change
+        return scores

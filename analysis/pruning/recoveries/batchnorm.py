@@ -1,0 +1,83 @@
+"""BatchNorm recalibration: new statistics for changed activations."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from analysis.data.dataset import batches
+from analysis.errors import ArgumentError
+from analysis.pruning.parts import Need, PruningContext, Recovery, Repair, part
+from analysis.request import Step
+
+
+@part
+class BatchNormRecalibration(Recovery):
+    """Estimate running means and variances anew on the calibration images.
+
+    Cumulative averages over batches (momentum None in PyTorch), BatchNorm layers in training
+    mode, all else in evaluation mode, no gradients. Only the layers' buffers change. Batches are
+    made nearly equal, so that the plain average over them weighs all images alike.
+    """
+
+    name: ClassVar[str] = "bn-recalibration"
+    title: ClassVar[str] = "BatchNorm recalibration"
+    paper: ClassVar[str] = "Cai et al. 2020, arXiv:1908.09791"
+    needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
+
+    batch: int = Field(
+        default=64,
+        ge=2,
+        le=4096,
+        title="Images per batch",
+        description="Statistics are averaged over batches of about this size.",
+        json_schema_extra={"unit": "images"},
+    )
+
+    def repair(self, context: PruningContext) -> Repair:
+        norms = _tracking(context.module)
+        if not norms:
+            return Repair(notes=("there is no BatchNorm layer: nothing was recalibrated",))
+        for norm in norms.values():
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        self._pass(context)
+        state = context.module.state_dict()
+        return Repair(
+            {
+                f"{name}.{buffer}": state[f"{name}.{buffer}"].detach().cpu().clone()
+                for name in norms
+                for buffer in ("running_mean", "running_var", "num_batches_tracked")
+            }
+        )
+
+    def _pass(self, context: PruningContext) -> None:
+        images = context.images()
+        if len(images) < 2:
+            raise ArgumentError("BatchNorm recalibration needs at least two calibration images")
+        parts = np.array_split(np.arange(len(images)), max(1, round(len(images) / self.batch)))
+        done = 0
+        with torch.no_grad():
+            for indices in parts:
+                portion = images.subset(indices)
+                for x, _ in batches(
+                    portion, context.model.architecture, len(indices), context.compute.device
+                ):
+                    context.module(x)
+                done += len(indices)
+                context.report(Step(done, len(images), "BatchNorm statistics"))
+
+
+def _tracking(module: nn.Module) -> dict[str, _BatchNorm]:
+    """BatchNorm layers that keep running statistics, by name."""
+    return {
+        name: child
+        for name, child in module.named_modules()
+        if isinstance(child, _BatchNorm) and child.running_mean is not None
+    }
