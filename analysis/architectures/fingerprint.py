@@ -84,7 +84,7 @@ def compare(architecture: Architecture, tensors: Mapping[str, Tensor]) -> Compar
     num_classes = architecture.num_classes
     if head is not None and head.ndim == 2 and 1 <= head.shape[0] <= MAX_CLASSES:
         num_classes = int(head.shape[0])
-    expected = _shapes(architecture, num_classes)
+    expected = shapes(architecture, num_classes)
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     absent = [name for name in expected if name not in found]
     return Comparison(
@@ -159,7 +159,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _shapes(architecture: Architecture, num_classes: int) -> dict[str, tuple[int, ...]]:
+def shapes(architecture: Architecture, num_classes: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the complete state dict, in module order."""
     with torch.device("meta"):
         module = architecture.build(num_classes)
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
