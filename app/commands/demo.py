@@ -1,0 +1,61 @@
+"""`espalier demo`: the built-in study in the window, or as figures where there is no display."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from platformdirs import user_data_path
+
+from analysis.errors import InputError
+from app.commands.options import json_option
+from app.commands.output import Progress, emit, progress
+from app.demo import demo_study, write_figures
+
+_FOLDER = Path("espalier-demo")
+
+
+@click.command("demo")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR",
+    help=f"Write the figures here without opening a window (no display: ./{_FOLDER}).",
+)  # fmt: skip
+@json_option
+def command(out: Path | None, as_json: bool) -> None:
+    """Open the demo study: a small network on handwritten digits, dense and pruned."""
+    if out is None and not as_json and has_display():
+        folder = user_data_path("espalier") / "demo"
+        with progress() as report:
+            demo_study(folder, report).close()
+        from app.launch import main as launch
+
+        raise click.exceptions.Exit(int(launch([str(folder)]) or 0))
+    _headless(out or _FOLDER, as_json)
+
+
+def _headless(out: Path, as_json: bool) -> None:
+    click.echo(f"Running the demo study and writing its figures into {out.absolute()}", err=True)
+    with progress() as report:
+        models, files = _run(out, report)
+    payload = {"study": (out / "study").absolute(), "models": models, "figures": files}
+    lines = [f"study    {payload['study']}", *(f"figure   {file.absolute()}" for file in files)]
+    emit(payload, as_json, "\n".join(lines))
+
+
+def _run(out: Path, report: Progress) -> tuple[list[str], list[Path]]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"Figures cannot be written here ({error.strerror})."
+        raise InputError(out, problem, "Choose another folder with --out.") from error
+    with demo_study(out / "study", report) as study:
+        return [model.name for model in study.models()], write_figures(study, out, report)
+
+
+def has_display() -> bool:
+    """Whether a window could be shown here."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
