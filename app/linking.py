@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
-from app.selection import SelectionState
+from app.selection import SelectionState, SelectMode
 
 _LIMIT = 500
 
@@ -37,12 +40,13 @@ class Selection(QObject):
     def reset(self, new: SelectionState) -> None:
         """Replace the selection and forget the history (another study was opened)."""
         self.undo_stack.clear()
-        self._show(new)
+        self.show(new)
 
     def hover(self, entity: str, ids: object) -> None:
         self.hovered.emit(entity, ids)
 
-    def _show(self, new: SelectionState) -> None:
+    def show(self, new: SelectionState) -> None:
+        """Make `new` the selection outside the history; for undo commands."""
         old, self.state = self.state, new
         if old != new:
             self.changed.emit(old, new)
@@ -66,10 +70,10 @@ class _Change(QUndoCommand):
         self._gesture = gesture
 
     def redo(self) -> None:
-        self._selection._show(self._new)
+        self._selection.show(self._new)
 
     def undo(self) -> None:
-        self._selection._show(self._old)
+        self._selection.show(self._old)
 
     def id(self) -> int:
         return 1 if self._gesture else -1
@@ -79,3 +83,46 @@ class _Change(QUndoCommand):
             return False
         self._new = other._new
         return True
+
+
+def pick(
+    state: SelectionState, entity: str, ids: Iterable[int | str], mode: SelectMode
+) -> SelectionState:
+    """What picking marks in a view means, whatever the view.
+
+    Samples, classes and units follow the mode. A layer, a model and a cell are chosen one at a
+    time: the last id counts, and picking nothing changes nothing.
+    """
+    chosen = list(ids)
+    if entity == "sample":
+        return state.with_samples(frozenset(int(i) for i in chosen), mode)
+    if entity == "class":
+        return state.with_classes(frozenset(int(i) for i in chosen), mode)
+    if entity == "unit":
+        units = state.with_units(frozenset(map(str, chosen)), mode)
+        layer = str(chosen[-1]).rpartition(":")[0] if chosen else state.layer
+        return replace(units, layer=layer)
+    if not chosen:
+        return state
+    last = str(chosen[-1])
+    if entity == "layer":
+        return replace(state, layer=last, units=() if last != state.layer else state.units)
+    if entity == "model":
+        models = state.models if last in state.models else (*state.models, last)
+        return replace(state, models=models, focus=last)
+    if entity == "cell":
+        return replace(state, layer=last.rpartition(":")[0], units=())
+    return state
+
+
+def describe_pick(entity: str, state: SelectionState) -> str:
+    """The name of the undo step."""
+    if entity == "sample":
+        return f"Select {len(state.samples):,} images"
+    if entity == "class":
+        return f"Select {len(state.classes)} classes"
+    if entity == "unit":
+        return f"Select {len(state.units)} units"
+    if entity == "cell" and state.corruption:
+        return f"Choose {state.corruption.replace('_', ' ')} {state.severity}"
+    return f"Choose {state.layer}" if entity in ("layer", "cell") else "Choose model"

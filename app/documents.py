@@ -1,0 +1,199 @@
+"""The open study as the window sees it: its models and data, loaded, and what changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, Signal, Slot
+
+from analysis.data.dataset import Data
+from analysis.models import Model
+from analysis.pruning import Prune, Recipe, pruned_model
+from analysis.request import Compute, Report
+from analysis.study import Study
+from app import opening
+from app.answers import device_of
+from app.jobs import URGENT, USER, Job, Jobs
+from app.notifications import Message, message_of
+from app.scene import Style, style_of
+
+
+class Documents(QObject):
+    """Opens, adds, prunes, hides and renames; heavy work goes through the jobs.
+
+    `opened`: another study. `models_changed`, `data_changed`: of this study. `model_added(model)`:
+    a model came in by the user's wish. `told(message)`: something to say.
+    """
+
+    opened = Signal()
+    models_changed = Signal()
+    data_changed = Signal()
+    model_added = Signal(object)
+    told = Signal(object)
+
+    def __init__(self, jobs: Jobs, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._jobs = jobs
+        self._then: dict[Job, Callable[[Any], None]] = {}
+        self.study = Study.temporary()
+        self.models: dict[str, Model] = {}
+        self.data: Data | None = None
+        self._positions: dict[str, int] = {}
+        self._hidden: set[str] = set()
+        jobs.finished.connect(self._finish)
+        jobs.failed.connect(self._fail)
+        jobs.cancelled.connect(self._forget)
+
+    # ---------------------------------------------------------------- what there is
+
+    def listed(self) -> list[Model]:
+        """The models that are not removed, in the order they were added."""
+        return [model for key, model in self.models.items() if key not in self._hidden]
+
+    def style(self, key: str) -> Style:
+        """Colour, marker and dash of a model, for life."""
+        return style_of(self._positions.get(key, len(self._positions)))
+
+    def base_of(self, model: Model) -> Model | None:
+        """The dense model that a pruned one was made from, when the study holds it."""
+        return None if model.origin is None else self.models.get(model.origin.base)
+
+    # ---------------------------------------------------------------- studies
+
+    def open_study(self, folder: str) -> None:
+        """Leave this study for another one."""
+        name = Path(folder).name
+        self._run(
+            f"Open {name}", lambda report: opening.load_study(Study.open(folder)), self._replace
+        )
+
+    def new_study(self) -> None:
+        """Leave this study for an empty, unsaved one."""
+        self._replace(opening.OpenedStudy(Study.temporary(), (), None))
+
+    def save_as(self, folder: str) -> None:
+        """Copy the study to a folder and go on there."""
+        study = self.study
+        self._run(f"Save {Path(folder).name}", lambda report: study.save_as(folder), self._saved)
+
+    def _replace(self, new: opening.OpenedStudy) -> None:
+        old, self.study = self.study, new.study
+        self._jobs.cancel_all()
+        self.models = {model.key: model for model in new.models}
+        self.data = new.data
+        self._read_entries()
+        self.opened.emit()
+        old.close()
+        for problem in new.problems:
+            self.told.emit(Message("warning", problem))
+
+    def _saved(self, nothing: None) -> None:
+        self.told.emit(Message("success", f"The study is saved in {self.study.folder}."))
+        self.models_changed.emit()
+
+    # ---------------------------------------------------------------- models and data
+
+    def open_model(self, source: str) -> None:
+        """Add a checkpoint (a path, or "demo:resnet") to the study."""
+        study = self.study
+        name = source if source.startswith("demo:") else Path(source).name
+        # The data are looked at on the worker: those that were dropped together come first.
+        self._run(
+            f"Open {name}",
+            lambda report: (study, *opening.add_model(study, source, self.data)),
+            self._added,
+        )
+
+    def open_data(self, source: str) -> None:
+        """Make a data source the study's."""
+        study = self.study
+        self._run(
+            f"Open {Path(source).name}",
+            lambda report: (study, opening.set_data(study, source)),
+            self._data_opened,
+        )
+
+    def prune(
+        self, base: Model, recipe: Recipe, sparsity: float | None, seed: int, compute: Compute
+    ) -> Job:
+        """Prune `base` in the background; the result joins the study."""
+        study = self.study
+        calibration = self.data.calibration if self.data and recipe.needs else None
+        request = Prune(base, recipe, sparsity, calibration, seed=seed, compute=compute)
+
+        def work(report: Report) -> tuple[Study, Model, None, tuple[str, ...]]:
+            pruned = study.compute(request, report)
+            return study, study.add_model(pruned_model(base, pruned, request)), None, ()
+
+        return self._run(request.title, work, self._added, USER, device_of(request))
+
+    def hide(self, key: str, hidden: bool) -> None:
+        """Take a model out of the lists, or bring it back."""
+        self.study.hide_model(key, hidden)
+        self._read_entries()
+        self.models_changed.emit()
+
+    def rename(self, key: str, name: str) -> None:
+        self.study.rename_model(key, name)
+        self.models[key] = self.models[key].renamed(name)
+        self.models_changed.emit()
+
+    def close(self) -> None:
+        """The window closes; an unsaved study goes."""
+        self.study.close()
+
+    def _added(self, result: tuple[Study, Model, Data | None, tuple[str, ...]]) -> None:
+        study, model, data, remarks = result
+        if study is not self.study:
+            return
+        self.models[model.key] = model
+        self._read_entries()
+        if data is not None and data is not self.data:
+            self.data = data
+            self.data_changed.emit()
+        if remarks:
+            text = f"{model.name} opened, but not every tensor matched."
+            self.told.emit(Message("warning", text, "\n".join(remarks)))
+        self.model_added.emit(model)
+
+    def _data_opened(self, result: tuple[Study, Data]) -> None:
+        study, data = result
+        if study is self.study:
+            self.data = data
+            self.data_changed.emit()
+
+    def _read_entries(self) -> None:
+        entries = self.study.entries()
+        self._positions = {entry.key: entry.position for entry in entries}
+        self._hidden = {entry.key for entry in entries if entry.hidden}
+
+    # ---------------------------------------------------------------- jobs
+
+    def _run(
+        self,
+        title: str,
+        work: Callable[[Report], Any],
+        done: Callable[[Any], None],
+        priority: int = URGENT,
+        device: str = "cpu",
+    ) -> Job:
+        job = self._jobs.submit(work, title=title, priority=priority, device=device)
+        self._then[job] = done
+        return job
+
+    @Slot(object, object)
+    def _finish(self, job: Job, result: object) -> None:
+        done = self._then.pop(job, None)
+        if done is not None:
+            done(result)
+
+    @Slot(object, object)
+    def _fail(self, job: Job, error: Exception) -> None:
+        if self._then.pop(job, None) is not None:
+            self.told.emit(message_of(error, job.title))
+
+    @Slot(object)
+    def _forget(self, job: Job) -> None:
+        self._then.pop(job, None)
