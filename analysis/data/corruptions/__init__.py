@@ -6,7 +6,7 @@ reference code (`ImageNet-C/create_c`). The code there sets no seed, so publishe
 matched in their statistics only.
 """
 
-from analysis.data.corruptions import blur, digital, noise  # noqa: F401 - they register
-from analysis.data.corruptions.corruption import CORRUPTIONS, SEVERITIES, Corruption, corrupt
+from analysis.data.corruptions.corruption import Corruption
+from analysis.data.corruptions.registry import CORRUPTIONS, SEVERITIES, corrupt
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "Corruption", "corrupt"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.data.corruptions.corruption import Corruption, Streams, quantised, register, unit
+from analysis.data.corruptions.corruption import Corruption, Streams, quantised, unit
 
 
 def gaussian_blur(images: np.ndarray, level: float, streams: Streams) -> np.ndarray:
@@ -15,16 +15,14 @@ def gaussian_blur(images: np.ndarray, level: float, streams: Streams) -> np.ndar
     return quantised(np.asarray(blurred))
 
 
-register(
-    Corruption(
-        "gaussian_blur",
-        "Gaussian blur",
-        "blur",
-        {
-            "small": (0.3, 0.45, 0.6, 0.75, 0.9),
-            "cifar": (0.4, 0.6, 0.7, 0.8, 1.0),
-            "imagenet": (1.0, 2.0, 3.0, 4.0, 6.0),
-        },
-        gaussian_blur,
-    )
+GAUSSIAN_BLUR = Corruption(
+    "gaussian_blur",
+    "Gaussian blur",
+    "blur",
+    {
+        "small": (0.3, 0.45, 0.6, 0.75, 0.9),
+        "cifar": (0.4, 0.6, 0.7, 0.8, 1.0),
+        "imagenet": (1.0, 2.0, 3.0, 4.0, 6.0),
+    },
+    gaussian_blur,
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from analysis.data.corruptions.corruption import Corruption, Streams, quantised, register, unit
+from analysis.data.corruptions.corruption import Corruption, Streams, quantised, unit
 
 LEAST_PIXELS = 3
 """Shortest side that pixelation leaves."""
@@ -62,56 +62,48 @@ def _by_image(images: np.ndarray, edit: Callable[[Image.Image], Image.Image]) ->
     return edited
 
 
-register(
-    Corruption(
-        "brightness",
-        "Brightness",
-        "weather",
-        {
-            "small": (0.1, 0.2, 0.3, 0.4, 0.5),
-            "cifar": (0.05, 0.1, 0.15, 0.2, 0.3),
-            "imagenet": (0.1, 0.2, 0.3, 0.4, 0.5),
-        },
-        brightness,
-    )
+BRIGHTNESS = Corruption(
+    "brightness",
+    "Brightness",
+    "weather",
+    {
+        "small": (0.1, 0.2, 0.3, 0.4, 0.5),
+        "cifar": (0.05, 0.1, 0.15, 0.2, 0.3),
+        "imagenet": (0.1, 0.2, 0.3, 0.4, 0.5),
+    },
+    brightness,
 )
-register(
-    Corruption(
-        "contrast",
-        "Contrast",
-        "digital",
-        {
-            "small": (0.75, 0.5, 0.4, 0.3, 0.15),
-            "cifar": (0.75, 0.5, 0.4, 0.3, 0.15),
-            "imagenet": (0.4, 0.3, 0.2, 0.1, 0.05),
-        },
-        contrast,
-    )
+CONTRAST = Corruption(
+    "contrast",
+    "Contrast",
+    "digital",
+    {
+        "small": (0.75, 0.5, 0.4, 0.3, 0.15),
+        "cifar": (0.75, 0.5, 0.4, 0.3, 0.15),
+        "imagenet": (0.4, 0.3, 0.2, 0.1, 0.05),
+    },
+    contrast,
 )
-register(
-    Corruption(
-        "pixelate",
-        "Pixelation",
-        "digital",
-        {
-            # On 8 pixels: 7, 6, 5, 4 and 3 of them.
-            "small": (0.9, 0.75, 0.63, 0.5, 0.38),
-            "cifar": (0.95, 0.9, 0.85, 0.75, 0.65),
-            "imagenet": (0.6, 0.5, 0.4, 0.3, 0.25),
-        },
-        pixelate,
-    )
+PIXELATE = Corruption(
+    "pixelate",
+    "Pixelation",
+    "digital",
+    {
+        # On 8 pixels: 7, 6, 5, 4 and 3 of them.
+        "small": (0.9, 0.75, 0.63, 0.5, 0.38),
+        "cifar": (0.95, 0.9, 0.85, 0.75, 0.65),
+        "imagenet": (0.6, 0.5, 0.4, 0.3, 0.25),
+    },
+    pixelate,
 )
-register(
-    Corruption(
-        "jpeg_compression",
-        "JPEG compression",
-        "digital",
-        {
-            "small": (25, 18, 15, 10, 7),
-            "cifar": (80, 65, 58, 50, 40),
-            "imagenet": (25, 18, 15, 10, 7),
-        },
-        jpeg_compression,
-    )
+JPEG_COMPRESSION = Corruption(
+    "jpeg_compression",
+    "JPEG compression",
+    "digital",
+    {
+        "small": (25, 18, 15, 10, 7),
+        "cifar": (80, 65, 58, 50, 40),
+        "imagenet": (25, 18, 15, 10, 7),
+    },
+    jpeg_compression,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.data.corruptions.corruption import Corruption, Streams, quantised, register, unit
+from analysis.data.corruptions.corruption import Corruption, Streams, quantised, unit
 
 
 def gaussian_noise(images: np.ndarray, level: float, streams: Streams) -> np.ndarray:
@@ -27,42 +27,36 @@ def impulse_noise(images: np.ndarray, level: float, streams: Streams) -> np.ndar
     return np.where((chance >= level / 2) & (chance < level), np.uint8(0), noisy)
 
 
-register(
-    Corruption(
-        "gaussian_noise",
-        "Gaussian noise",
-        "noise",
-        {
-            "small": (0.08, 0.12, 0.18, 0.26, 0.38),
-            "cifar": (0.04, 0.06, 0.08, 0.09, 0.10),
-            "imagenet": (0.08, 0.12, 0.18, 0.26, 0.38),
-        },
-        gaussian_noise,
-    )
+GAUSSIAN_NOISE = Corruption(
+    "gaussian_noise",
+    "Gaussian noise",
+    "noise",
+    {
+        "small": (0.08, 0.12, 0.18, 0.26, 0.38),
+        "cifar": (0.04, 0.06, 0.08, 0.09, 0.10),
+        "imagenet": (0.08, 0.12, 0.18, 0.26, 0.38),
+    },
+    gaussian_noise,
 )
-register(
-    Corruption(
-        "shot_noise",
-        "Shot noise",
-        "noise",
-        {
-            "small": (60, 25, 12, 5, 3),
-            "cifar": (500, 250, 100, 75, 50),
-            "imagenet": (60, 25, 12, 5, 3),
-        },
-        shot_noise,
-    )
+SHOT_NOISE = Corruption(
+    "shot_noise",
+    "Shot noise",
+    "noise",
+    {
+        "small": (60, 25, 12, 5, 3),
+        "cifar": (500, 250, 100, 75, 50),
+        "imagenet": (60, 25, 12, 5, 3),
+    },
+    shot_noise,
 )
-register(
-    Corruption(
-        "impulse_noise",
-        "Impulse noise",
-        "noise",
-        {
-            "small": (0.03, 0.06, 0.09, 0.17, 0.27),
-            "cifar": (0.01, 0.02, 0.03, 0.05, 0.07),
-            "imagenet": (0.03, 0.06, 0.09, 0.17, 0.27),
-        },
-        impulse_noise,
-    )
+IMPULSE_NOISE = Corruption(
+    "impulse_noise",
+    "Impulse noise",
+    "noise",
+    {
+        "small": (0.03, 0.06, 0.09, 0.17, 0.27),
+        "cifar": (0.01, 0.02, 0.03, 0.05, 0.07),
+        "imagenet": (0.03, 0.06, 0.09, 0.17, 0.27),
+    },
+    impulse_noise,
 )

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from analysis.data.corruptions import corrupt
-from tests.analysis.data.corruptions.test_corruption import pictures
+from tests.analysis.data.corruptions.test_registry import pictures
 
 
 def explicit(image: np.ndarray, sigma: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from analysis.data.corruptions import corrupt
 from analysis.data.corruptions.digital import pixelate
-from tests.analysis.data.corruptions.test_corruption import pictures
+from tests.analysis.data.corruptions.test_registry import pictures
 
 COLOUR = st.tuples(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
 

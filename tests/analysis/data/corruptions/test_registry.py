@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from analysis.data.corruptions.corruption import size_of
+from analysis.data.corruptions.registry import size_of
 from analysis.data.digits import digits_test
 from analysis.errors import ArgumentError
 
