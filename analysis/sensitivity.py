@@ -21,10 +21,12 @@ from analysis.data.dataset import Dataset, batches
 from analysis.errors import ArgumentError, InputError
 from analysis.evaluate import Evaluate, Evaluation, check_labels, finite
 from analysis.models import Model
+from analysis.pruning.counting import check_sparsity, exact_count
 from analysis.pruning.parts import PARTS, Criterion, PruningContext
 from analysis.records import record
 from analysis.replay import Replay
 from analysis.request import Compute, Report, Request, Step, compute_field, silent
+from kernels.select import k_smallest
 
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -80,13 +82,21 @@ class Sensitivity(Request[SensitivityMap]):
     def __post_init__(self) -> None:
         if isinstance(self.criterion, str):
             object.__setattr__(self, "criterion", criterion_named(self.criterion))
-        object.__setattr__(self, "sparsities", tuple(map(float, self.sparsities)))
-        if not self.sparsities or not all(0 <= s < 1 for s in self.sparsities):
-            raise ArgumentError(f"Sparsities must lie in [0, 1), not {self.sparsities}.")
+        object.__setattr__(self, "sparsities", tuple(map(check_sparsity, self.sparsities)))
+        if not self.sparsities:
+            raise ArgumentError("At least one sparsity is needed.")
+        if not self.part.needs:  # so that it is no part of the key
+            object.__setattr__(self, "calibration", None)
 
     @property
     def title(self) -> str:
         return f"Layer sensitivity of {self.model.name} on {self.data.name}"
+
+    @property
+    def part(self) -> Criterion:
+        """The criterion, never its name."""
+        assert isinstance(self.criterion, Criterion)
+        return self.criterion
 
     def __call__(self, report: Report = silent) -> SensitivityMap:
         check_labels(self.model, self.data)
@@ -117,11 +127,9 @@ def coarse_first(count: int) -> tuple[tuple[int, ...], ...]:
 
 def pruned_weight(weight: Tensor, scores: Tensor, sparsity: float) -> Tensor:
     """A copy of `weight` with the round(sparsity x n) lowest scores zeroed, ties by position."""
-    count = round(sparsity * weight.numel())
-    pruned = weight.detach().clone(memory_format=torch.contiguous_format)
-    order = torch.argsort(scores.reshape(-1), stable=True)
-    pruned.view(-1)[order[:count].to(pruned.device)] = 0
-    return pruned
+    count = exact_count(sparsity, weight.numel())
+    (gone,) = k_smallest([scores], count)
+    return weight.detach().masked_fill(gone.to(weight.device), 0)
 
 
 class _Sweep:
@@ -213,8 +221,7 @@ class _Sweep:
 
 def layer_scores(request: Sensitivity, report: Report) -> dict[str, Tensor]:
     """Float scores of every layer's weights; -inf where a mask removed the weight already."""
-    model, criterion = request.model, request.criterion
-    assert isinstance(criterion, Criterion)
+    model, criterion = request.model, request.part
     if criterion.needs and request.calibration is None:
         raise ArgumentError(f"The criterion {criterion.name} needs calibration data.")
     context = PruningContext(

@@ -19,6 +19,7 @@ from analysis.errors import ArgumentError, InputError
 from analysis.evaluate import Evaluate
 from analysis.masks import Mask
 from analysis.models import Model
+from analysis.pruning.counting import exact_count
 from analysis.pruning.parts import Criterion, PruningContext
 from analysis.records import pack, unpack
 from analysis.replay import Replay, ReplayError
@@ -192,9 +193,9 @@ def test_a_cancelled_sweep_leaves_the_model_as_it_was() -> None:
 )
 def test_exactly_the_lowest_scores_go(values: list[int], sparsity: float) -> None:
     weight = torch.ones(len(values))
-    pruned = pruned_weight(weight, torch.tensor(values), sparsity)
+    pruned = pruned_weight(weight, torch.tensor(values, dtype=torch.float32), sparsity)
     gone = sorted(
-        sorted(range(len(values)), key=lambda i: values[i])[: round(sparsity * len(values))]
+        sorted(range(len(values)), key=lambda i: values[i])[: exact_count(sparsity, len(values))]
     )
     assert torch.nonzero(pruned == 0).flatten().tolist() == gone
     assert bool((weight == 1).all())
@@ -220,6 +221,25 @@ def test_bad_criteria_are_refused() -> None:
         Sensitivity(model, data, Calibrated())()
     with pytest.raises(InputError, match="NaN"):
         Sensitivity(model, data, Broken())()
+
+
+def test_calibration_that_is_not_needed_is_no_part_of_the_key() -> None:
+    model, data = small_model(), small_data()
+    plain, named = (
+        Sensitivity(model, data),
+        Sensitivity(model, data, "magnitude", calibration=data),
+    )
+    assert plain.key == named.key != Sensitivity(model, data, "random").key
+    with_data = Sensitivity(model, data, Calibrated(), calibration=data)
+    assert with_data.key != Sensitivity(model, data, Calibrated()).key
+
+
+def test_a_registered_criterion_goes_by_its_name() -> None:
+    model, data = small_model(), small_data()
+    by_name = Sensitivity(model, data, "magnitude", (0.6,))()
+    np.testing.assert_array_equal(
+        by_name.loss, Sensitivity(model, data, Absolute(), (0.6,))().loss
+    )
 
 
 def test_results_can_be_stored() -> None:
