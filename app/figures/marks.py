@@ -73,7 +73,8 @@ def draw_points(ax: Plot, mark: Points, ink: Ink) -> None:
     def cloud(keep: np.ndarray, opacity: float, outline: str | None, order: float) -> None:
         area = (mark.size * POINT * (1.15 if outline else 1.0)) ** 2
         face = "none" if mark.hollow else colours[keep]
-        edge = outline or (colours[keep] if mark.hollow else "none")
+        rim = ink.theme.colour("faint") if mark.values is not None else "none"
+        edge = outline or (colours[keep] if mark.hollow else rim)
         ax.scatter(
             x[keep],
             y[keep],
@@ -81,7 +82,7 @@ def draw_points(ax: Plot, mark: Points, ink: Ink) -> None:
             marker=MARKERS[mark.marker],
             facecolors=face,
             edgecolors=edge,
-            linewidths=0.9 if mark.hollow or outline else 0.0,
+            linewidths=0.9 if mark.hollow or outline else 0.25,
             alpha=opacity,
             zorder=order,
             rasterized=int(keep.sum()) > VECTOR_POINTS,
