@@ -33,7 +33,8 @@ def load_torch(source: object, content: bytes, container: Container) -> Any:
     if container == "torch zip":
         check_zip(source, content)
     try:
-        with warnings.catch_warnings():
+        # Without the invariants, indices of sparse tensors would be trusted: memory corruption.
+        with torch.sparse.check_sparse_tensor_invariants(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sparse layouts are "in beta"; they become dense
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # hostile bytes may raise anything
