@@ -89,7 +89,10 @@ def program(name: str) -> Path:
 
 @contextlib.contextmanager
 def alone():
-    """Two starts at once install one after the other."""
+    """Two starts at once install one after the other.
+
+    The lock is handed on to pip, which goes on when only this process is killed.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -103,6 +106,7 @@ def alone():
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:  # a file system without locks
             pass
+        os.set_inheritable(lock.fileno(), True)
         yield
 
 
@@ -178,7 +182,9 @@ def make_environment() -> bool:
 def call(command: list[str]) -> int:
     """Run without input, output to stderr; the exit code, 127 when there is no such program."""
     try:
-        return subprocess.call(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        return subprocess.call(
+            command, stdin=subprocess.DEVNULL, stdout=sys.stderr, close_fds=False
+        )
     except FileNotFoundError:
         return 127
 
