@@ -91,7 +91,7 @@ def _header(file: Path) -> tuple[str, Size]:
             mode, (width, height) = image.mode, image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(file) from error
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError) as error:
+    except Exception as error:  # a broken image may raise anything in its decoder
         raise _broken(file, error) from error
     if width * height > MAX_PIXELS:
         raise _too_large(file)
@@ -105,7 +105,7 @@ def _pixels(file: Path, channels: int) -> np.ndarray:
     try:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError) as error:
+    except Exception as error:  # a broken image may raise anything in its decoder
         raise _broken(file, error) from error
     return pixels[..., None] if channels == 1 else pixels
 

@@ -244,10 +244,9 @@ def test_mutated_and_truncated_files_give_tensors_or_an_input_error(
         content = content[: int(kept * len(content))]
     try:
         checkpoint = from_bytes(Path("file"), bytes(content))
-    except InputError as error:
-        assert error.problem
-    else:
-        assert all(torch.isfinite(tensor.float()).all() for tensor in checkpoint.tensors.values())
+    except InputError:
+        return
+    assert all(torch.isfinite(tensor.float()).all() for tensor in checkpoint.tensors.values())
 
 
 @settings(max_examples=60, deadline=None)
