@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from PySide6.QtCore import QObject, Signal, Slot
 
 from analysis.data.dataset import Data
@@ -15,9 +16,12 @@ from analysis.request import Compute, Report
 from analysis.study import Study
 from app import opening
 from app.answers import device_of
+from app.demo import demo_study
 from app.jobs import URGENT, USER, Job, Jobs
 from app.notifications import Message, message_of
 from app.scene import Style, style_of
+
+DEMO_FOLDER = platformdirs.user_data_path("espalier") / "demo"
 
 
 class Documents(QObject):
@@ -67,6 +71,14 @@ class Documents(QObject):
         name = Path(folder).name
         self._run(
             f"Open {name}", lambda report: opening.load_study(Study.open(folder)), self._replace
+        )
+
+    def open_demo(self) -> None:
+        """The study that comes with the program: made when it is not there yet, then opened."""
+        self._run(
+            "Open the demo study",
+            lambda report: opening.load_study(demo_study(DEMO_FOLDER, report)),
+            self._replace,
         )
 
     def new_study(self) -> None:

@@ -38,7 +38,7 @@ class ModelsPanel(QStackedWidget):
             "No models yet",
             "Open a dense checkpoint to prune it, or pruned ones to compare. "
             "You can also drop files on the window.",
-            (("file.open-models", "Open checkpoints…"), ("file.demo", "Open the demo models")),
+            (("file.open-models", "Open checkpoints…"), ("file.demo", "Open the demo study")),
         )
         self.empty.asked.connect(self.asked)
         self.tree = self._make_tree()
