@@ -22,7 +22,6 @@ from analysis.models import Model
 from analysis.pruning.counting import exact_count
 from analysis.pruning.parts import Criterion, PruningContext
 from analysis.records import pack, unpack
-from analysis.replay import Replay, ReplayError
 from analysis.request import Cancelled, Compute, Step
 from analysis.sensitivity import Sensitivity, SensitivityMap, coarse_first, pruned_weight
 from tests.analysis.small_models import SmallNet, Tangled, small_data, small_model
@@ -247,31 +246,3 @@ def test_results_can_be_stored() -> None:
     again = unpack(*pack(result))
     np.testing.assert_array_equal(again.loss, result.loss)
     assert again.layers == result.layers
-
-
-def test_replay_refuses_a_changed_order() -> None:
-    class Alternating(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
-            self.calls = 0
-
-        def forward(self, x: Tensor) -> Tensor:
-            self.calls += 1
-            first, second = (self.a, self.b) if self.calls % 2 else (self.b, self.a)
-            out: Tensor = self.c(second(first(x)))
-            return out
-
-    replay, images = Replay(Alternating().eval()), torch.ones(3, 4)
-    assert replay.record(images, "c")
-    with pytest.raises(ReplayError):
-        replay.rest(images)
-
-
-def test_replay_computes_nothing_before_the_layer() -> None:
-    model, images = small_model(), torch.randn(2, 1, 8, 8)
-    replay = Replay(model.module())
-    assert replay.record(images, "blocks.1.second")
-    expected = replay.whole(images)
-    nn.init.zeros_(replay.module.get_submodule("blocks.1.first").weight)  # type: ignore[arg-type]
-    torch.testing.assert_close(replay.rest(images), expected, rtol=0, atol=0)
