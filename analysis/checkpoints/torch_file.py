@@ -34,7 +34,8 @@ def load_torch(source: object, content: bytes, container: Container) -> Any:
         check_zip(source, content)
     try:
         # Without the invariants, indices of sparse tensors would be trusted: memory corruption.
-        with torch.sparse.check_sparse_tensor_invariants(), warnings.catch_warnings():
+        checked = torch.sparse.check_sparse_tensor_invariants()  # type: ignore[no-untyped-call]
+        with checked, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sparse layouts are "in beta"; they become dense
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # hostile bytes may raise anything
