@@ -11,7 +11,7 @@ import numpy as np
 from analysis.data.dataset import Dataset
 from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
-from app.figures.spec import Dash, Marker
+from app.figures.spec import Dash, Highlights, Marker
 from app.selection import SelectionState
 
 if TYPE_CHECKING:
@@ -69,6 +69,18 @@ class Scene:
     def samples(self) -> np.ndarray:
         """int64 indices of the selected samples."""
         return np.asarray(self.selection.samples, dtype=np.int64)
+
+    @property
+    def highlights(self) -> Highlights:
+        """What is selected, as figures highlight it."""
+        state = self.selection
+        chosen: Highlights = {
+            "sample": frozenset(state.samples),
+            "class": frozenset(state.classes),
+            "unit": frozenset(state.units),
+            "layer": frozenset({state.layer} - {""}),
+        }
+        return {entity: ids for entity, ids in chosen.items() if ids}
 
 
 def scene_of(study: Study, selection: SelectionState | Mapping[str, Any] | None = None) -> Scene:

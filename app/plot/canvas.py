@@ -70,8 +70,7 @@ class FigureCanvas(QWidget):
                 widget.show_axes(panel, theme)  # type: ignore[union-attr]
             else:
                 widget.show_table(panel, theme)  # type: ignore[union-attr]
-        if any(self._highlights.values()):
-            self.highlight(self._highlights)
+        self.highlight(self._highlights)
         self.align()
         self._aligning.start()
 

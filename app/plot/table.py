@@ -19,6 +19,7 @@ from app.figures.emphasis import identity, selected
 from app.figures.spec import Highlights, Table, Theme
 from app.figures.tables import cell_text, is_numeric
 from app.plot.gestures import mode_from
+from app.plot.sameness import same
 
 _SORT = Qt.ItemDataRole.UserRole
 Index = Any
@@ -106,6 +107,7 @@ class TablePanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._theme: Theme | None = None
         self.title = QLabel()
         font = self.title.font()
         font.setPointSizeF(9.5)
@@ -128,7 +130,10 @@ class TablePanel(QWidget):
         self.view.entered.connect(self._hover)
 
     def show_table(self, table: Table, theme: Theme) -> None:
-        same = self.model.table.columns == table.columns
+        if self._theme == theme and same(self.model.table, table):
+            return
+        self._theme = theme
+        new_columns = self.model.table.columns != table.columns
         self.model.show_table(table, theme)
         self.title.setText(table.title)
         self.title.setVisible(bool(table.title))
@@ -141,7 +146,7 @@ class TablePanel(QWidget):
             f" color: {theme.colour('muted')}; border: none; padding: 3px 8px;"
             f" border-bottom: 1px solid {theme.colour('muted')}; }}"
         )
-        if not same:
+        if new_columns:
             self.view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
             header, mode = self.view.horizontalHeader(), QHeaderView.ResizeMode
             for column in range(len(table.columns)):

@@ -1,0 +1,9 @@
+"""Overview, drawn."""
+
+from __future__ import annotations
+
+from app.views.base import FigureView
+
+
+class View(FigureView):
+    """Shows `app.views.overview.state`."""

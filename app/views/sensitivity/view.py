@@ -1,0 +1,9 @@
+"""Layer sensitivity, drawn."""
+
+from __future__ import annotations
+
+from app.views.base import FigureView
+
+
+class View(FigureView):
+    """Shows `app.views.sensitivity.state`."""

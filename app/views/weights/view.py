@@ -1,0 +1,9 @@
+"""Weights, drawn."""
+
+from __future__ import annotations
+
+from app.views.base import FigureView
+
+
+class View(FigureView):
+    """Shows `app.views.weights.state`."""
