@@ -5,7 +5,8 @@
 
 The recipes (epochs, learning rate, augmentation) were chosen by `--validate`; the 450 test images
 are looked at once, after the last epoch. One thread, fixed seeds and deterministic algorithms: the
-same machine and torch version write the same bytes.
+same machine and torch version give the same tensors bit for bit (the files may differ in the order
+of the metadata, which safetensors leaves to chance).
 """
 
 from __future__ import annotations
