@@ -18,16 +18,17 @@ def splat(
         return np.zeros((max(height, 0), max(width, 0), 4), dtype=np.uint8)
     reach = int(np.ceil(diameter / 2))
     inside = np.isfinite(x) & np.isfinite(y)
-    inside &= (x > -reach) & (x < width - 1 + reach) & (y > -reach) & (y < height - 1 + reach)
-    stride = width + 4 * reach
-    column = np.rint(x[inside]).astype(np.int64) + 2 * reach
-    row = np.rint(y[inside]).astype(np.int64) + 2 * reach
+    inside &= (x > -reach - 1) & (x < width + reach) & (y > -reach - 1) & (y < height + reach)
+    margin = 2 * reach + 1  # so that no disc reaches over the edge of the scratch image
+    stride = width + 2 * margin
+    column = np.rint(x[inside]).astype(np.int64) + margin
+    row = np.rint(y[inside]).astype(np.int64) + margin
     down, right = _disc(diameter / 2)
     targets = (row * stride + column)[:, None] + (down * stride + right)
-    owner = np.zeros((height + 4 * reach) * stride, dtype=np.int32)
+    owner = np.zeros((height + 2 * margin) * stride, dtype=np.int32)
     # Assigning in the order of the points: where targets repeat, the last one stays.
     owner[targets.ravel()] = np.repeat(np.arange(1, len(row) + 1, dtype=np.int32), len(down))
-    owner = owner.reshape(-1, stride)[2 * reach :, 2 * reach :][:height, :width]
+    owner = owner.reshape(-1, stride)[margin:, margin:][:height, :width]
     paint = np.zeros((len(row) + 1, 4), dtype=np.uint8)
     paint[1:, 3] = 255
     paint[1:, : colours.shape[1]] = colours[inside]
