@@ -15,6 +15,9 @@ from analysis.models import Model
 from analysis.pruning.parts import Decision, Structure
 from analysis.records import record
 
+COLLAPSE = 0.1
+"""A layer counts as collapsed when its density is below this fraction of the network's."""
+
 
 class AuditError(RuntimeError):
     """The finished model does not hold what was asked for: a fault of the program."""
@@ -74,8 +77,16 @@ class Audit:
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """Layers that lost every weight."""
-        return tuple(la.name for la in self.layers if la.removed == la.parameters)
+        """Layers that keep no weight, or less than a tenth of what the network keeps on average.
+
+        Measured in fractions: at 90 % sparsity, layers that keep less than 1 % of their weights.
+        """
+        least = COLLAPSE * (1 - self.removed / self.parameters)
+        return tuple(
+            la.name
+            for la in self.layers
+            if la.removed == la.parameters or 1 - la.removed / la.parameters < least
+        )
 
 
 def audit(
@@ -107,7 +118,7 @@ def audit(
         zeros=sum(row.zeros for row in rows),
         notes=(*notes, *_zeros_before(rows)),
     )
-    return Audit(**{**vars(found), "warnings": _warnings(found)})
+    return Audit(**{**vars(found), "warnings": _warnings(found, structure)})
 
 
 def _layer(
@@ -152,11 +163,16 @@ def _zeros_before(rows: Sequence[LayerAudit]) -> list[str]:
     return [f"kept weights that are zero in the dense model: {where}"]
 
 
-def _warnings(found: Audit) -> tuple[str, ...]:
+def _warnings(found: Audit, structure: Structure) -> tuple[str, ...]:
     if not found.collapsed:
         return ()
-    names = ", ".join(found.collapsed)
+    rows = [row for row in found.layers if row.name in found.collapsed]
+    names = ", ".join(
+        f"{row.name} keeps {row.parameters - row.removed:,} of {row.parameters:,} weights"
+        for row in rows
+    )
     return (
-        f"layer collapse: {names} lost every weight, so nothing of the image passes there. "
-        "The global allocation's min_keep keeps some weights in every layer.",
+        f"layer collapse: {names}, while the network keeps "
+        f"{1 - found.removed / found.parameters:.2%}. The global allocation's min_keep "
+        f"keeps that many {structure.unit} in every layer at least.",
     )

@@ -51,8 +51,8 @@ class PruningContext:
     Attributes
     ----------
     model: the model as it is before this round (masks of earlier rounds applied).
-    module: that model built on `compute.device`, in eval mode; parts leave it unchanged unless
-        they are recoveries.
+    module: that model built on `compute.device`, in eval mode. On the CPU it shares its tensors
+        with the dense model: no part writes into them, and only recoveries may replace them.
     layers: the layers to prune, in module order.
     calibration: labelled images, or None when the recipe needs none.
     seed: seed of every random choice.
@@ -212,7 +212,7 @@ class Recovery(Part):
     kind: ClassVar[str] = "recovery"
 
     def repair(self, context: PruningContext) -> Repair:
-        """Repair the pruned model; may change `context.module`, which belongs to it."""
+        """Repair the pruned model; may put new tensors into `context.module`."""
         raise NotImplementedError
 
 

@@ -151,30 +151,36 @@ def _check_field(kind: str, name: str, field: str) -> None:
 def recipe_label(recipe: Mapping[str, Any]) -> str:
     """What to call a recipe, given in its JSON form.
 
-    The preset with the same parts and the fewest changed fields, else the parts themselves:
-    "global-magnitude", "global-magnitude (min_keep=16)", "taylor · weight · uniform". Never
-    raises: parts that this version does not know are shown by their names.
+    The preset with the same criterion, structure and allocation, and what differs from it; else
+    the names of the parts: "global-magnitude", "global-magnitude (min_keep=16)",
+    "wanda + bn-recalibration", "taylor · weight · uniform". Never raises: parts that this version
+    does not know are shown by their names.
     """
     described = {kind: dict(recipe.get(kind, {})) for kind in KINDS}
     found = [
-        (changes, preset.name)
+        (differences, preset.name)
         for preset in PRESETS.values()
-        if (changes := _changes(preset.recipe.to_json(), described)) is not None
+        if (differences := _differences(preset.recipe.to_json(), described)) is not None
     ]
     if found:
-        changes, name = min(found, key=lambda item: len(item[0]))
-        return f"{name} ({', '.join(changes)})" if changes else name
+        (parts, fields), name = min(found, key=lambda item: len(item[0][0] + item[0][1]))
+        return " + ".join([name, *parts]) + (f" ({', '.join(fields)})" if fields else "")
     names = [str(described[kind].get("name", "?")) for kind in KINDS]
     return " · ".join([*names[:3], *(n for n in names[3:] if n not in ("one-shot", "none"))])
 
 
-def _changes(preset: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str] | None:
-    """Fields in which a recipe differs from a preset with the same parts; None = other parts."""
-    if any(preset[kind]["name"] != recipe[kind].get("name") for kind in KINDS):
-        return None
-    return [
-        f"{field}={value}"
-        for kind in KINDS
-        for field, value in recipe[kind].items()
-        if preset[kind].get(field) != value
-    ]
+def _differences(
+    preset: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> tuple[list[str], list[str]] | None:
+    """Other schedule or recovery, and other fields; None when any of the first three differs."""
+    parts: list[str] = []
+    fields: list[str] = []
+    for kind in KINDS:
+        name = recipe[kind].get("name")
+        if preset[kind]["name"] != name:
+            if kind not in ("schedule", "recovery"):
+                return None
+            parts.append(str(name))
+        else:
+            fields += [f"{f}={v}" for f, v in recipe[kind].items() if preset[kind].get(f) != v]
+    return parts, fields

@@ -15,6 +15,8 @@ from analysis.errors import ArgumentError
 from analysis.pruning.parts import Need, PruningContext, Recovery, Repair, part
 from analysis.request import Step
 
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
 
 @part
 class BatchNormRecalibration(Recovery):
@@ -44,6 +46,8 @@ class BatchNormRecalibration(Recovery):
         if not norms:
             return Repair(notes=("there is no BatchNorm layer: nothing was recalibrated",))
         for norm in norms.values():
+            for buffer in BUFFERS:  # the module shares its tensors with the dense model
+                setattr(norm, buffer, getattr(norm, buffer).clone())
             norm.reset_running_stats()
             norm.momentum = None
             norm.train()
@@ -53,7 +57,7 @@ class BatchNormRecalibration(Recovery):
             {
                 f"{name}.{buffer}": state[f"{name}.{buffer}"].detach().cpu().clone()
                 for name in norms
-                for buffer in ("running_mean", "running_var", "num_batches_tracked")
+                for buffer in BUFFERS
             }
         )
 
