@@ -93,14 +93,21 @@ class Artist:
         """Most marks stand for nothing that can be selected."""
 
 
+class QuietScatter(pg.ScatterPlotItem):  # type: ignore[misc]
+    """A scatter item that leaves clicks to the view box, as every other item does."""
+
+    def mouseClickEvent(self, ev: Any) -> None:
+        ev.ignore()
+
+
 class PointsArtist(Artist):
     level = 30.0
 
     def __init__(self, box: pg.ViewBox) -> None:
         super().__init__(box)
-        self.base = pg.ScatterPlotItem(pxMode=True)
+        self.base = QuietScatter(pxMode=True)
         self.raster = SplatItem()
-        self.over = pg.ScatterPlotItem(pxMode=True)
+        self.over = QuietScatter(pxMode=True)
         self.add(self.base, 0)
         self.add(self.raster, 0)
         self.add(self.over, 30)
@@ -180,7 +187,7 @@ class LineArtist(Artist):
         super().__init__(box)
         self.halo = pg.PlotCurveItem(antialias=True, connect="finite")
         self.curve = pg.PlotCurveItem(antialias=True, connect="finite")
-        self.markers = pg.ScatterPlotItem(pxMode=True)
+        self.markers = QuietScatter(pxMode=True)
         self.add(self.halo, 0)
         self.add(self.curve, 0.1)
         self.add(self.markers, 0.2)
@@ -250,7 +257,7 @@ class ErrorBarsArtist(Artist):
     def __init__(self, box: pg.ViewBox) -> None:
         super().__init__(box)
         self.stems = pg.PlotCurveItem(antialias=False, connect="pairs")
-        self.caps = pg.ScatterPlotItem(pxMode=True)
+        self.caps = QuietScatter(pxMode=True)
         self.add(self.stems, 0)
         self.add(self.caps, 0.1)
         self._cap = QPainterPath(QPointF(-0.5, 0))

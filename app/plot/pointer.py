@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QApplication, QToolTip
 
 from app.figures.emphasis import member
 from app.figures.spec import Axes, Points
-from app.plot.artists import Canvas
+from app.plot.artists import Canvas, QuietScatter
 from app.plot.gestures import GestureBox
 from app.plot.hits import Frame, Hit, inside, nearest
 
@@ -35,7 +35,7 @@ class Pointer(QObject):
         self._box, self._plot = box, plot
         self._canvas: Canvas | None = None
         self._over: Hit | None = None
-        self._ring = pg.ScatterPlotItem(pxMode=True)
+        self._ring = QuietScatter(pxMode=True)
         self._ring.setZValue(90)
         box.addItem(self._ring, ignoreBounds=True)
         self._clear = QTimer(self, singleShot=True, interval=QApplication.doubleClickInterval())

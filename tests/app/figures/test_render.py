@@ -125,12 +125,10 @@ def test_a_dark_figure_has_a_dark_background(tmp_path: Path) -> None:
 
 
 def test_wrong_endings_and_sizes_are_refused_and_leave_nothing(tmp_path: Path) -> None:
-    for wrong in (
-        {"path": "a.gif"},
-        {"path": "a.png", "dpi": 0},
-        {"path": "a.png", "width_mm": 1},
-    ):
-        settings = {k: v for k, v in wrong.items() if k != "path"}
-        with pytest.raises(ArgumentError, match=re.escape(str(next(iter(settings), "a.gif")))):
-            save(samples.empty(), tmp_path / str(wrong["path"]), **settings)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="ends in"):
+        save(samples.empty(), tmp_path / "a.gif")
+    with pytest.raises(ArgumentError, match="dpi"):
+        save(samples.empty(), tmp_path / "a.png", dpi=0)
+    with pytest.raises(ArgumentError, match="width_mm"):
+        save(samples.empty(), tmp_path / "a.png", width_mm=1)
     assert list(tmp_path.iterdir()) == []

@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QImage
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtGui import QImage, QMouseEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from app.figures.spec import Axes, Axis, Figure, Points
 from app.figures.themes import DARK, LIGHT
@@ -53,7 +54,17 @@ def drag(panel: AxesPanel, corners, keys=NONE, release=True, end_keys=None) -> N
     QTest.mousePress(port, LEFT, keys, path[0])
     for before, here in pairwise(path):
         for share in (0.3, 0.6, 1.0):
-            QTest.mouseMove(port, before * (1 - share) + here * share)
+            QTest.qWait(12)  # pyqtgraph takes at most 100 moves a second
+            at = QPointF(before * (1 - share) + here * share)
+            move = QMouseEvent(
+                QEvent.Type.MouseMove,
+                at,
+                port.mapToGlobal(at),
+                Qt.MouseButton.NoButton,
+                LEFT,
+                keys,
+            )
+            QApplication.sendEvent(port, move)
     if release:
         QTest.mouseRelease(port, LEFT, keys if end_keys is None else end_keys, path[-1])
 
