@@ -13,7 +13,6 @@ from analysis.request import Report
 from app.figures.spec import Figure, Highlights
 from app.jobs import URGENT, Job
 from app.notifications import Message, message_of
-from app.scene import Scene
 from app.session import Session
 from app.views import VIEWS
 
@@ -56,7 +55,7 @@ class Exporter(QObject):
             Path(path).write_text(self.script(view), "utf-8")
             self.done.emit(Message("success", f"Saved {path}."))
             return None
-        figure, highlights = self.figure(view), highlights_of(self._session.scene)
+        figure, highlights = self.figure(view), self._highlights()
         if figure is None:
             self.done.emit(Message("warning", f"{VIEWS[view].title} shows nothing yet."))
             return None
@@ -74,7 +73,7 @@ class Exporter(QObject):
 
     def copy(self, view: str, kind: str) -> None:
         """Put the view on the clipboard as an image, as data (TSV) or as a Python script."""
-        figure, highlights = self.figure(view), highlights_of(self._session.scene)
+        figure, highlights = self.figure(view), self._highlights()
         if figure is None:
             self.done.emit(Message("warning", f"{VIEWS[view].title} shows nothing yet."))
         elif kind == "copy-python":
@@ -98,6 +97,10 @@ class Exporter(QObject):
         state = self._session.selection.state
         return as_python(study.folder, view, state, widget.options, name)
 
+    def _highlights(self) -> Highlights:
+        scene = self._session.scene
+        return {} if scene is None else scene.highlights
+
     def _run(self, title: str, work: Any) -> Job:
         job = self._session.jobs.submit(work, title=title, priority=URGENT)
         self._mine[job] = title
@@ -116,20 +119,6 @@ class Exporter(QObject):
     def _fail(self, job: Job, error: Exception) -> None:
         if self._mine.pop(job, None) is not None:
             self.done.emit(message_of(error, job.title))
-
-
-def highlights_of(scene: Scene | None) -> Highlights:
-    """What is selected, as the figures highlight it."""
-    if scene is None:
-        return {}
-    state = scene.selection
-    chosen: Highlights = {
-        "sample": frozenset(state.samples),
-        "class": frozenset(state.classes),
-        "unit": frozenset(state.units),
-        "layer": frozenset({state.layer} - {""}),
-    }
-    return {entity: ids for entity, ids in chosen.items() if ids}
 
 
 def _image(figure: Figure, highlights: Highlights) -> bytes:

@@ -68,6 +68,7 @@ class Session(QObject):
         self.selection.changed.connect(self._settle.start)
         self.stage.picked.connect(self._picked)
         self.stage.hovered.connect(self.selection.hover)
+        self.selection.hovered.connect(self.stage.show_hover)
         self.stage.options_changed.connect(self._remember.start)
         self.stage.told.connect(self.told)
         self.answers.ready.connect(self._answered)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QWidget
 from analysis.request import Compute, Request
 from app.answers import Answers
 from app.figures.spec import Theme
+from app.figures.themes import LIGHT
 from app.notifications import message_of
 from app.scene import Scene
 from app.selection import SelectionState
@@ -37,7 +38,7 @@ class Stage(QObject):
         super().__init__(parent)
         self._answers = answers
         self._compute = compute
-        self._theme = Theme("light")
+        self._theme = LIGHT
         self._views: dict[str, Any] = {}
         self._visible: tuple[str, ...] = ()
         self._dirty: set[str] = set()
@@ -48,7 +49,7 @@ class Stage(QObject):
         self._redraw.timeout.connect(self._show_dirty)
         answers.ready.connect(self._ready)
         answers.partial.connect(self._partial)
-        answers.progressed.connect(self._partial)
+        answers.progressed.connect(self._progress)
 
     def attach(self, name: str, widget: QWidget) -> None:
         """Feed a view from now on."""
@@ -152,6 +153,20 @@ class Stage(QObject):
             self._dirty.add(consumer)
             if not self._redraw.isActive():
                 self._redraw.start()
+
+    @Slot(str)
+    def _progress(self, consumer: str) -> None:
+        """Only the line on the view's edge moves: the picture is the same."""
+        if consumer in self._visible and consumer not in self._dirty:
+            colour = self._theme.colour("accent")
+            self._views[consumer].progress.show_progress(self._answers.busy(consumer), colour)
+
+    @Slot(str, object)
+    def show_hover(self, entity: str, ids: object) -> None:
+        """Ring in every visible view what the pointer is over in one of them."""
+        marked = frozenset(ids) if isinstance(ids, Iterable) else frozenset()
+        for name in self._visible:
+            self._views[name].show_hover(entity, marked)
 
     @Slot(str, object, str)
     def _picked(self, entity: str, ids: Any, mode: str) -> None:

@@ -122,12 +122,14 @@ def _export(w: MainWindow) -> list[Action]:
         shown = partial(_shown, w, name)
         actions += [
             Action(f"export.{name}.{kind}", f"{title}…",
-                   partial(w.dialogs.export, name, kind), menu, enabled=shown, section=2, help=f"Save {entry.title} as {title}.")
+                   partial(w.dialogs.export, name, kind), menu, enabled=shown,
+                   section=2, help=f"Save {entry.title} as {title}.")
             for kind, title in FILE_KINDS.items()
         ]  # fmt: skip
         actions += [
             Action(f"export.{name}.{kind}", f"Copy {title}",
-                   partial(w.exporter.copy, name, kind), menu, enabled=shown, section=3, help=f"Put {entry.title} on the clipboard.")
+                   partial(w.exporter.copy, name, kind), menu, enabled=shown,
+                   section=3, help=f"Put {entry.title} on the clipboard.")
             for kind, title in COPY_KINDS.items()
         ]  # fmt: skip
     return actions

@@ -47,6 +47,7 @@ class MainWindow(QMainWindow):
         self.arranger.apply("prune")
         self._name_window()
         self._fit_screen()
+        self.setFocus()
 
     def _build(self) -> None:
         self.setAcceptDrops(True)

@@ -30,7 +30,7 @@ _AREAS = {
 }
 _TITLES = {"data": "Data", "jobs": "Jobs", "models": "Models", "prune": "Prune"}
 _TITLES |= {"inspector": "Inspector", "samples": "Samples"}
-_WIDTH = {LEFT: 320, RIGHT: 320}
+_WIDTH = {LEFT: 336, RIGHT: 328}
 _HEIGHTS = {"models": 300, "data": 210, "prune": 330, "inspector": 380, "samples": 460}
 _JOBS_HEIGHT = 132
 
@@ -54,7 +54,7 @@ class Panels(QObject):
             name: PanelDock(name, _TITLES[name], getattr(self, name), window) for name in _AREAS
         }
         window.setCorner(Qt.Corner.BottomLeftCorner, LEFT)
-        window.setCorner(Qt.Corner.BottomRightCorner, RIGHT)
+        window.setCorner(Qt.Corner.BottomRightCorner, BOTTOM)
         self.place(window)
 
     def place(self, window: QMainWindow) -> None:

@@ -180,7 +180,7 @@ def _grid(rows: Rows) -> QGridLayout:
     for i, (name, value) in enumerate(rows):
         label = QLabel(name)
         label.setObjectName("muted")
-        label.setMaximumWidth(130)
+        label.setFixedWidth(112)
         label.setWordWrap(True)
         text = QLabel(value)
         text.setWordWrap(True)

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt, Signal, Slot
+from PySide6.QtCore import (
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    QSize,
+    Qt,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QColor, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
+    QApplication,
     QInputDialog,
     QMenu,
     QStackedWidget,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTreeWidget,
     QTreeWidgetItem,
 )
@@ -19,8 +32,40 @@ from app.panels.swatches import swatch
 from app.session import Session
 from app.theme import LIGHT, Palette
 
+_ModelIndex = QModelIndex | QPersistentModelIndex
 KEY = Qt.ItemDataRole.UserRole
-COLUMNS = ("Model", "Sparsity", "Accuracy")
+NUMBERS = Qt.ItemDataRole.UserRole + 1
+"""The second line of an item: sparsity and accuracy."""
+
+
+class ModelDelegate(QStyledItemDelegate):
+    """A model's name, and under it what it keeps and what it can still do."""
+
+    palette: Palette = LIGHT
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: _ModelIndex) -> QSize:
+        return QSize(120, 2 * option.fontMetrics.lineSpacing() + 10)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _ModelIndex) -> None:
+        style = option.widget.style() if option.widget is not None else QApplication.style()
+        self.initStyleOption(option, index)
+        name, option.text = option.text, ""
+        style.drawControl(QStyle.ControlElement.CE_ItemViewItem, option, painter, option.widget)
+        element = QStyle.SubElement.SE_ItemViewItemText
+        place = style.subElementRect(element, option, option.widget)
+        place = place.adjusted(4, 0, 0, 0)
+        place.setRight(option.rect.right() - 4)
+        metrics, height = option.fontMetrics, option.fontMetrics.lineSpacing()
+        top = option.rect.top() + (option.rect.height() - 2 * height) // 2
+        painter.save()
+        painter.setFont(option.font)
+        lines = ((name, self.palette.text), (str(index.data(NUMBERS) or ""), self.palette.muted))
+        for i, (text, colour) in enumerate(lines):
+            painter.setPen(QColor(colour))
+            line = QRect(place.left(), top + i * height, place.width(), height)
+            text = metrics.elidedText(text, Qt.TextElideMode.ElideMiddle, line.width())
+            painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
+        painter.restore()
 
 
 class ModelsPanel(QStackedWidget):
@@ -34,6 +79,7 @@ class ModelsPanel(QStackedWidget):
         self._palette: Palette = LIGHT
         self._sparsity: dict[str, float] = {}
         self._building = False
+        self._delegate = ModelDelegate(self)
         self.empty = EmptyState(
             "No models yet",
             "Open a dense checkpoint to prune it, or pruned ones to compare. "
@@ -50,17 +96,13 @@ class ModelsPanel(QStackedWidget):
     def _make_tree(self) -> QTreeWidget:
         tree = QTreeWidget()
         tree.setAccessibleName("Models")
-        tree.setHeaderLabels(list(COLUMNS))
+        tree.setHeaderHidden(True)
+        tree.setItemDelegate(self._delegate)
         tree.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         tree.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         tree.setIndentation(14)
         tree.setUniformRowHeights(True)
-        header = tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in (1, 2):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-            tree.headerItem().setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+        tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         tree.setWhatsThis("Check a model to see it in the views; click it to see its details.")
         tree.itemChanged.connect(self._item_changed)
         tree.itemClicked.connect(self._item_clicked)
@@ -70,6 +112,7 @@ class ModelsPanel(QStackedWidget):
 
     def set_palette(self, palette: Palette) -> None:
         self._palette = palette
+        self._delegate.palette = palette
         self.rebuild()
 
     def selected(self) -> list[str]:
@@ -107,11 +150,6 @@ class ModelsPanel(QStackedWidget):
         item.setToolTip(0, f"{model.name}\n{model.architecture.title}\n{model.source}")
         if model.key not in self._sparsity:
             self._sparsity[model.key] = model.sparsity
-        item.setText(1, percent(self._sparsity[model.key]))
-        for column in (1, 2):
-            item.setTextAlignment(
-                column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            )
         return item
 
     @Slot()
@@ -121,18 +159,28 @@ class ModelsPanel(QStackedWidget):
         while stack:
             item = stack.pop()
             stack += [item.child(i) for i in range(item.childCount())]
-            evaluation = self._session.evaluation(item.data(0, KEY))
-            if evaluation is None:
-                item.setText(2, "…" if self._session.documents.data else "–")
-                continue
-            low, high = evaluation.interval
-            item.setText(2, f"{percent(evaluation.accuracy)} ± {50 * (high - low):.1f}")
-            item.setToolTip(
-                2,
-                f"{percent(evaluation.accuracy, 2)}, 95 % Wilson interval "
-                f"{percent(low, 2)} to {percent(high, 2)}, n = {evaluation.n:,}",
-            )
+            self._show_item(item)
         self._building = False
+
+    def _show_item(self, item: QTreeWidgetItem) -> None:
+        key = item.data(0, KEY)
+        model = self._session.documents.models[key]
+        sparsity = f"{percent(self._sparsity[key])} sparse" if not model.is_dense else "dense"
+        evaluation = self._session.evaluation(key)
+        if evaluation is None:
+            waiting = " · evaluating …" if self._session.documents.data else ""
+            item.setData(0, NUMBERS, sparsity + waiting)
+            return
+        low, high = evaluation.interval
+        accuracy = f"{100 * evaluation.accuracy:.1f} ± {50 * (high - low):.1f} %"
+        item.setData(0, NUMBERS, f"{sparsity} · accuracy {accuracy}")
+        item.setToolTip(
+            0,
+            f"{model.name}\n{model.architecture.title}\n{model.source}\n"
+            f"sparsity {percent(self._sparsity[key], 2)} of the prunable weights\n"
+            f"accuracy {percent(evaluation.accuracy, 2)}, 95 % Wilson interval "
+            f"{percent(low, 2)} to {percent(high, 2)}, n = {evaluation.n:,}",
+        )
 
     @Slot(QTreeWidgetItem, int)
     def _item_changed(self, item: QTreeWidgetItem, column: int) -> None:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QListView,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -43,6 +44,7 @@ class SamplesPanel(QWidget):
         self.order.currentIndexChanged.connect(self.refresh)
         self._count = QLabel()
         self._count.setObjectName("muted")
+        self._count.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.model = SampleModel(self)
         self.list = QListView()
         self._delegate = SampleDelegate(self.list)
@@ -105,7 +107,7 @@ class SamplesPanel(QWidget):
         if scene is None:
             none = np.zeros((0, 1, 1, 1), np.uint8)
             self.model.show(none, str, np.zeros(0, np.int64), lambda index: ())
-            self._count.setText("Images appear here with data and a model.")
+            self._count.setText("No images yet")
             return
         chosen = scene.samples if len(scene.samples) else np.arange(len(scene.evaluation))
         rows = ordered(chosen, ORDERS[self.order.currentIndex()], self._pair(scene, evaluations))

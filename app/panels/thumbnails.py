@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 from app.theme import LIGHT, Palette
 
 INDEX = Qt.ItemDataRole.UserRole
-PICTURE, CELL, LINES = 64, 112, 4
+PICTURE, CELL, LINES = 64, 98, 4
 _ModelIndex = QModelIndex | QPersistentModelIndex
 
 
