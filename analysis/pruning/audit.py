@@ -6,7 +6,7 @@ A miss is an error, not a note: masks that do not hold what was asked for never 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -129,7 +129,8 @@ def _layer(
     asked: Mapping[str, int],
 ) -> LayerAudit:
     keep, earlier = _keep(after, layer), _keep(before, layer)
-    final, dense = after.weight(layer.parameter), before.weight(layer.parameter)
+    final = after.weight(layer.parameter)
+    dense = replace(before, masks={}).weight(layer.parameter)
     zeros = final.numel() - int(torch.count_nonzero(final))
     removed = keep.numel() - int(torch.count_nonzero(keep))
     zero_before = int(torch.count_nonzero((dense == 0) & keep))

@@ -163,7 +163,7 @@ def recipe_label(recipe: Mapping[str, Any]) -> str:
         if (differences := _differences(preset.recipe.to_json(), described)) is not None
     ]
     if found:
-        (parts, fields), name = min(found, key=lambda item: len(item[0][0] + item[0][1]))
+        (parts, fields), name = min(found, key=lambda item: [len(found) for found in item[0]])
         return " + ".join([name, *parts]) + (f" ({', '.join(fields)})" if fields else "")
     names = [str(described[kind].get("name", "?")) for kind in KINDS]
     return " · ".join([*names[:3], *(n for n in names[3:] if n not in ("one-shot", "none"))])

@@ -146,8 +146,9 @@ class Prune(Request[Pruned]):
         return gone > budget
 
     def _round(self, context: PruningContext, sparsity: float) -> Decision:
-        context.report(Step(0, 2, "scores"))
-        scores = self.recipe.criterion.scores(context)
+        scoring = replace(context, report=part_of(context.report, 0, 2, ""))
+        scoring.report(Step(0, 1, "scores"))
+        scores = self.recipe.criterion.scores(scoring)
         context.report(Step(1, 2, "masks"))
         with torch.no_grad():
             return self.recipe.structure.decide(context, scores, self.recipe.allocation, sparsity)

@@ -70,7 +70,7 @@ class NM(Structure):
 
     def resolve(self, sparsity: float | None) -> float:
         pattern = 1 - self.n / self.m
-        if sparsity is not None and abs(sparsity - pattern) > 1e-9:
+        if sparsity is not None and not abs(sparsity - pattern) <= 1e-9:
             raise ArgumentError(
                 f"{self.n}:{self.m} keeps {self.n} of every {self.m} weights, which is a sparsity "
                 f"of {pattern:g}, not {sparsity:g}: leave the sparsity out or change n and m"
