@@ -54,12 +54,29 @@ def plan(figure: Figure, width: float, height: float | None) -> Grid:
         part = slice(panel.row, panel.row + panel.row_span)
         wanted[part] = np.maximum(wanted[part], need)
     if figure.row_heights:
-        total = float((wanted / np.asarray(rows)).max()) * sum(rows)
-        total = min(total, 1.6 * float(wanted.sum()))
-    else:
-        rows, total = tuple(wanted / wanted.max()), float(wanted.sum())
+        wanted = _proportioned(wanted, np.asarray(rows), _table_rows(figure, len(rows)))
+    rows, total = tuple(wanted / wanted.max()), float(wanted.sum())
     title = 7.0 if figure.title else 0.0
     return Grid(rows, columns, width, min(total + title, TALLEST))
+
+
+def _proportioned(wanted: np.ndarray, shares: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Rows of plots in the given proportions; rows of tables as tall as their text."""
+    plots = ~tables
+    if not plots.any():
+        return wanted
+    unit = float((wanted[plots] / shares[plots]).max())
+    unit = min(unit, 1.6 * float(wanted[plots].sum() / shares[plots].sum()))
+    return np.where(tables, wanted, unit * shares)
+
+
+def _table_rows(figure: Figure, rows: int) -> np.ndarray:
+    """Which rows hold tables and nothing else."""
+    found = np.ones(rows, dtype=bool)
+    for panel in figure.panels:
+        if isinstance(panel, Axes):
+            found[panel.row : panel.row + panel.row_span] = False
+    return found
 
 
 def _wanted(panel: Panel, width: float) -> float:

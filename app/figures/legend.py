@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from app.figures.colours import limits_of
-from app.figures.spec import Axes, Band, Bars, Colouring, Dash, Line, Marker, Matrix, Points
+from app.figures.spec import Axes, Band, Bars, Colouring, Dash, Line, Marker, Matrix, Panel, Points
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,25 @@ def colour_bars(axes: Axes) -> tuple[Colouring, ...]:
             assert colouring.limits is not None
             found[colouring.colormap, colouring.label, colouring.limits] = colouring
     return tuple(found.values())
+
+
+def shared_bars(panels: tuple[Panel, ...]) -> tuple[tuple[Colouring, ...], ...]:
+    """Colour bars of each panel; where plots of a row share one, the last of them shows it."""
+    own = [colour_bars(p) if isinstance(p, Axes) else () for p in panels]
+
+    def repeated(index: int, bar: Colouring) -> bool:
+        row, column = panels[index].row, panels[index].column
+        return any(
+            (p.row, p.row_span) == (row, panels[index].row_span)
+            and p.column > column
+            and any(_look(bar) == _look(other) for other in bars)
+            for p, bars in zip(panels, own, strict=True)
+        )
+
+    return tuple(
+        tuple(bar for bar in bars if not repeated(index, bar)) for index, bars in enumerate(own)
+    )
+
+
+def _look(bar: Colouring) -> tuple[object, ...]:
+    return bar.colormap, bar.label, bar.limits

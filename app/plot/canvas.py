@@ -9,6 +9,7 @@ from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QStackedLayout, QWidget
 
 from app.figures.layout import stretches
+from app.figures.legend import shared_bars
 from app.figures.spec import Axes, Figure, Highlights, Panel, Theme
 from app.plot.gestures import Tool
 from app.plot.panel import AxesPanel
@@ -65,9 +66,10 @@ class FigureCanvas(QWidget):
         if not figure.panels:
             return
         self._place(figure)
-        for panel, widget in self._shown:
+        bars = shared_bars(figure.panels)
+        for (panel, widget), own in zip(self._shown, bars, strict=True):
             if isinstance(panel, Axes):
-                widget.show_axes(panel, theme)  # type: ignore[union-attr]
+                widget.show_axes(panel, theme, own)  # type: ignore[union-attr]
             else:
                 widget.show_table(panel, theme)  # type: ignore[union-attr]
         self.highlight(self._highlights)

@@ -9,8 +9,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.figures.emphasis import selected
-from app.figures.legend import colour_bars, entries
-from app.figures.spec import Axes, Highlights, Mark, Matrix, Picture, Theme
+from app.figures.legend import entries
+from app.figures.spec import Axes, Colouring, Highlights, Mark, Matrix, Picture, Theme
 from app.plot.areas import ARTISTS
 from app.plot.artists import Artist, Canvas
 from app.plot.axis import TickAxis
@@ -39,6 +39,7 @@ class AxesPanel(QWidget):
         self._artists: list[Artist] = []
         self._axes: Axes | None = None
         self._canvas: Canvas | None = None
+        self._colourings: tuple[Colouring, ...] = ()
         self._zoomed = False
         self.pointer = Pointer(self.box, self.plot, self)
         self._build()
@@ -87,16 +88,16 @@ class AxesPanel(QWidget):
 
     # ------------------------------------------------------------------ showing
 
-    def show_axes(self, axes: Axes, theme: Theme) -> None:
-        """Draw other data. The zoom stays unless the axes now mean something else."""
+    def show_axes(self, axes: Axes, theme: Theme, bars: tuple[Colouring, ...]) -> None:
+        """Draw other data, with these colour bars. The zoom stays while the axes mean the same."""
         old, canvas = self._axes, Canvas(theme, axes)
         if old is not None and self._canvas is not None and self._canvas.theme == theme:
-            if same(old, axes):
+            if same(old, axes) and same(self._colourings, bars):
                 return
             kept = _scales(old) == _scales(axes)
         else:
             kept = False
-        self._axes, self._canvas = axes, canvas
+        self._axes, self._canvas, self._colourings = axes, canvas, bars
         self._dress(axes, theme)
         self._draw(axes, canvas, old.marks if old is not None and kept else ())
         self.pointer.follow(canvas)
@@ -149,6 +150,7 @@ class AxesPanel(QWidget):
         self.box.set_accent(theme.colour("accent"))
         for label, text in ((self.title, axes.title), (self.note, axes.note)):
             label.setText(text)
+            label.setToolTip(text)
             label.setVisible(bool(text))
         self.legend.show_entries(entries(axes), theme)
         self.setAccessibleName(axes.title or f"{axes.y.label} against {axes.x.label}")
@@ -159,14 +161,13 @@ class AxesPanel(QWidget):
         self.box.setAspectLocked(axes.equal, ratio=1)
         self.box.invertX(axes.x.reversed)
         self.box.invertY(axes.y.reversed)
-        colourings = colour_bars(axes)
-        while len(self._bars) < len(colourings):
+        while len(self._bars) < len(self._colourings):
             self._bars.append(ColourBar())
             self._row.addWidget(self._bars[-1])
         for index, bar in enumerate(self._bars):
-            bar.setVisible(index < len(colourings))
-            if index < len(colourings):
-                bar.show_colouring(colourings[index], theme)
+            bar.setVisible(index < len(self._colourings))
+            if index < len(self._colourings):
+                bar.show_colouring(self._colourings[index], theme)
 
     # ------------------------------------------------------------------ sizes
 

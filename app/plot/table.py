@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
-from PySide6.QtGui import QBrush, QColor, QFont, QFontDatabase, QGuiApplication, QPixmap
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QFont,
+    QFontDatabase,
+    QGuiApplication,
+    QPixmap,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -148,10 +156,22 @@ class TablePanel(QWidget):
         )
         if new_columns:
             self.view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
-            header, mode = self.view.horizontalHeader(), QHeaderView.ResizeMode
-            for column in range(len(table.columns)):
-                how = mode.Stretch if column == 0 else mode.ResizeToContents
-                header.setSectionResizeMode(column, how)
+        self._fit_columns()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        """Columns as wide as their text; the first takes what is left over, if anything is."""
+        header, mode = self.view.horizontalHeader(), QHeaderView.ResizeMode
+        count = self.model.columnCount()
+        needed = sum(
+            max(self.view.sizeHintForColumn(c), header.sectionSizeHint(c)) for c in range(count)
+        )
+        for column in range(count):
+            stretch = column == 0 and needed < self.view.viewport().width()
+            header.setSectionResizeMode(column, mode.Stretch if stretch else mode.ResizeToContents)
 
     def highlight(self, highlights: Highlights) -> None:
         self.model.light(selected(self.model.table, highlights))  # type: ignore[arg-type]
