@@ -10,8 +10,8 @@ from matplotlib.axes import Axes as Plot
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from app.figures.ink import DASHES, MARKERS
 from app.figures.legend import Entry, entries
-from app.figures.marks import DASHES, MARKERS
 from app.figures.room import CHARACTER, LONGEST_X, LONGEST_Y, TICK, Room
 from app.figures.spec import Axes, Axis, Matrix, Picture, Theme
 from app.figures.ticks import crowded, elide, thinning

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes as Plot
 from matplotlib.collections import PolyCollection
 
-from app.figures.colours import hexadecimal, limits_of, mapped, point_colours, readable
+from app.figures.colours import point_colours
 from app.figures.curves import smooth
 from app.figures.emphasis import DIMMED, selected
+from app.figures.heat_map import draw_matrix
+from app.figures.ink import DASHES, MARKERS, POINT, STROKE, VECTOR_POINTS, Ink
 from app.figures.spec import (
     Band,
     Bars,
     ErrorBars,
-    Highlights,
     Label,
     Line,
     Mark,
@@ -25,41 +25,7 @@ from app.figures.spec import (
     Picture,
     Points,
     Rule,
-    Theme,
 )
-
-MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "triangle": "^",
-    "diamond": "D",
-    "cross": "X",
-    "star": "*",
-    "plus": "P",
-}
-DASHES: dict[str, Any] = {
-    "solid": "-",
-    "dash": (0, (4, 2)),
-    "dot": (0, (1, 1.5)),
-    "dashdot": (0, (4, 1.5, 1, 1.5)),
-}
-VECTOR_POINTS = 5_000
-"""Clouds above this size are rasterised inside the vector frame."""
-POINT = 0.55
-"""Size of a screen pixel of a marker in points on paper."""
-STROKE = 0.75
-"""Width of a screen pixel of a line in points on paper."""
-
-
-@dataclass(frozen=True)
-class Ink:
-    """What drawing a mark needs to know besides the mark."""
-
-    theme: Theme
-    highlights: Highlights | None
-    width: float
-    height: float
-    """Estimated size of the plot's area in points, to judge whether cell texts fit."""
 
 
 def draw_points(ax: Plot, mark: Points, ink: Ink) -> None:
@@ -174,73 +140,6 @@ def draw_bars(ax: Plot, mark: Bars, ink: Ink) -> None:
     else:
         draw(finite & ~chosen, mark.opacity * DIMMED, "none")
         draw(finite & chosen, 1.0, ink.theme.colour("ink"))
-
-
-def draw_matrix(ax: Plot, mark: Matrix, ink: Ink) -> None:
-    values = np.asarray(mark.values, dtype=float)
-    if values.size == 0:
-        return
-    rows, columns = values.shape
-    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
-    ax.imshow(
-        mapped(values, mark.colouring),
-        extent=extent,
-        aspect="auto",
-        interpolation="nearest",
-        origin="upper",
-        zorder=1,
-    )
-    if mark.estimated is not None and np.any(mark.estimated):
-        _hatch(ax, np.asarray(mark.estimated, dtype=bool) & np.isfinite(values), mark, ink)
-    if mark.text is not None:
-        _cell_texts(ax, values, mark, ink)
-    chosen = selected(mark, ink.highlights)
-    if chosen is not None:
-        for colour, width in ((ink.theme.background, 2.4), (ink.theme.colour("ink"), 1.2)):
-            _cells(ax, chosen, facecolor="none", edgecolor=colour, linewidth=width, zorder=4)
-
-
-def _cells(ax: Plot, where: np.ndarray, **style: Any) -> None:
-    """Rectangles over the True cells; a run within a row is one rectangle."""
-    boxes = []
-    for row, line in enumerate(where):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
-        for start, stop in zip(edges[::2] - 0.5, edges[1::2] - 0.5, strict=True):
-            top, bottom = row - 0.5, row + 0.5
-            boxes.append([(start, top), (stop, top), (stop, bottom), (start, bottom)])
-    if boxes:
-        ax.add_collection(PolyCollection(boxes, **style), autolim=False)
-
-
-def _hatch(ax: Plot, where: np.ndarray, mark: Matrix, ink: Ink) -> None:
-    """Diagonals over the cells that are not exact; light on dark cells and dark on light ones."""
-    values = np.asarray(mark.values, dtype=float)
-    low, high = limits_of(mark.colouring, values)
-    middle = hexadecimal(mapped(np.array([(low + high) / 2]), mark.colouring)[0, :3])
-    _cells(
-        ax,
-        where,
-        facecolor="none",
-        edgecolor=readable(middle) + "70",
-        hatch="//////",
-        linewidth=0.0,
-        zorder=2,
-    )
-
-
-def _cell_texts(ax: Plot, values: np.ndarray, mark: Matrix, ink: Ink) -> None:
-    assert mark.text is not None
-    rows, columns = values.shape
-    longest = max((len(str(t)) for t in mark.text.ravel()), default=0)
-    size = min(7.0, ink.height / rows * 0.62, ink.width / columns / max(longest, 1) / 0.66)
-    if size < 4.6 or longest == 0:
-        return
-    colours = mapped(values, mark.colouring)
-    for (row, column), text in np.ndenumerate(mark.text):
-        if text:
-            cell = colours[row, column]
-            colour = readable(hexadecimal(cell[:3])) if cell[3] else ink.theme.colour("muted")
-            ax.text(column, row, text, size=size, color=colour, ha="center", va="center", zorder=3)
 
 
 def draw_rule(ax: Plot, mark: Rule, ink: Ink) -> None:

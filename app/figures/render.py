@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +17,12 @@ from matplotlib.figure import Figure as Sheet
 
 from analysis.errors import ArgumentError
 from app.figures.colours import lut
+from app.figures.files import whole
 from app.figures.frame import apply_limits, draw_frame, place_ticks, write_titles
+from app.figures.ink import Ink
 from app.figures.layout import Grid, plan
 from app.figures.legend import shared_bars
-from app.figures.marks import DRAW, Ink
+from app.figures.marks import DRAW
 from app.figures.room import TICK, room_of
 from app.figures.spec import Axes, Colouring, Figure, Highlights, Panel, Theme
 from app.figures.table import to_csv
@@ -120,23 +120,9 @@ def save(
     sheet = draw(figure, theme, width_mm, height_mm, highlights)
     form = path.suffix.lower()[1:]
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}.get(form)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        with _style():
-            sheet.savefig(name, format=form, dpi=dpi, facecolor="auto", metadata=metadata)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with whole(path) as draft, _style():
+        sheet.savefig(draft, format=form, dpi=dpi, facecolor="auto", metadata=metadata)
     return path
-
-
-def _umask() -> int:
-    """The process's umask; it can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _panel(

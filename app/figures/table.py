@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.figures.emphasis import as_objects, identity
+from app.figures.files import whole
 from app.figures.spec import (
     Axes,
     Band,
@@ -162,19 +161,6 @@ def _text(head: list[list[Any]], rows: Any, delimiter: str) -> str:
 
 
 def _write(path: Path, text: str) -> Path:
-    return written(path, text.encode())
-
-
-def written(path: Path, content: bytes) -> Path:
-    """Put a file in place complete or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0o022)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with whole(path) as draft:
+        draft.write_text(text, "utf-8", newline="")
     return path

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
 from app.figures.emphasis import selected
-from app.figures.marks import Ink
+from app.figures.ink import Ink
 from app.figures.spec import Table
 from app.figures.ticks import elide
 
