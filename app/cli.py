@@ -93,11 +93,9 @@ def _open(paths: tuple[str, ...]) -> None:
 
 
 def _window(paths: Sequence[str]) -> None:
-    from app.launch import main as launch
+    from app.commands.window import open_window
 
-    code = launch(list(paths))
-    if code:
-        raise click.exceptions.Exit(int(code))
+    open_window(paths)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

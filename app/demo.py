@@ -6,17 +6,14 @@ Free of Qt. What a killed run has done is found again by the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
 
 from analysis.checkpoints import open_model
 from analysis.data.dataset import Data
 from analysis.evaluate import Evaluate, flips
 from analysis.models import Model
-from analysis.pruning import PRESETS, Prune, pruned_model
+from analysis.pruning import Prune, pruned_model, recipe_named
 from analysis.request import Report, silent
 from analysis.study import Study
 from app.selection import SelectionState
@@ -25,19 +22,38 @@ NAME = "Digits: a residual network, dense and pruned"
 SOURCE = "demo:resnet"
 DATA = "digits"
 
-VARIANTS: tuple[tuple[str, float], ...] = (
-    ("global-magnitude", 0.8),
-    ("uniform-magnitude", 0.8),
-    ("wanda", 0.8),
-    ("random", 0.8),
-    ("global-magnitude", 0.9),
-    ("uniform-magnitude", 0.9),
-    ("wanda", 0.9),
-)
-"""Recipe and sparsity of each pruned model, in the order of their colours."""
 
-FOCUS = ("uniform-magnitude", 0.9)
-"""The variant whose details are shown first: it loses images that others keep."""
+@dataclass(frozen=True)
+class Variant:
+    """One pruned model: a preset, whether BatchNorm is recalibrated, and the sparsity."""
+
+    recipe: str
+    recalibrated: bool
+    sparsity: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}{' + BN' if self.recalibrated else ''} {100 * self.sparsity:.4g} %"
+
+    def request(self, base: Model, data: Data) -> Prune:
+        settings = {"recovery": "bn-recalibration"} if self.recalibrated else {}
+        recipe = recipe_named(self.recipe, settings)
+        return Prune(base, recipe, self.sparsity, data.calibration)
+
+
+FOCUS = Variant("uniform-magnitude", True, 0.9)
+"""Shown in detail first: it loses some of the images, neither none nor most."""
+
+VARIANTS = (
+    Variant("global-magnitude", False, 0.8),
+    Variant("global-magnitude", False, 0.9),
+    Variant("uniform-magnitude", False, 0.8),
+    Variant("uniform-magnitude", False, 0.9),
+    Variant("wanda", False, 0.7),
+    Variant("wanda", False, 0.8),
+    FOCUS,
+)
+"""The pruned models in the order of their colours; the last shows what recalibration repairs."""
 
 SELECTION = "selection"
 """Name of the study's state that holds the selection."""
@@ -56,9 +72,9 @@ def demo_study(folder: str | os.PathLike[str], report: Report = silent) -> Study
         data = study.data if info is not None and info.source == DATA else None
         if data is None:
             data = study.set_data(DATA)
-        variants = dict(_variants(study, base, data, report))
+        pruned = {v: _add(study, base, v, data, report) for v in VARIANTS}
         if study.get_state(SELECTION) is None:
-            state = _selection(study, base, variants, data, report)
+            state = _selection(study, base, pruned, data, report)
             study.set_state(SELECTION, asdict(state))
     except BaseException:
         study.close()
@@ -81,33 +97,24 @@ def write_figures(study: Study, folder: Path, report: Report = silent) -> list[P
     return files
 
 
-def _variants(
-    study: Study, base: Model, data: Data, report: Report
-) -> Iterator[tuple[tuple[str, float], Model]]:
-    for recipe, sparsity in VARIANTS:
-        request = Prune(base, PRESETS[recipe].recipe, sparsity, data.calibration)
-        model = pruned_model(base, study.compute(request, report), request)
-        yield (recipe, sparsity), study.add_model(model)
+def _add(study: Study, base: Model, variant: Variant, data: Data, report: Report) -> Model:
+    request = variant.request(base, data)
+    pruned = study.compute(request, report)
+    return study.add_model(pruned_model(base, pruned, request, variant.name))
 
 
 def _selection(
-    study: Study,
-    base: Model,
-    variants: dict[tuple[str, float], Model],
-    data: Data,
-    report: Report,
+    study: Study, base: Model, pruned: dict[Variant, Model], data: Data, report: Report
 ) -> SelectionState:
-    """All models; one variant in focus, the images it loses, and the layer it cut most."""
-    focus = variants[FOCUS]
-    dense, pruned = (study.compute(Evaluate(m, data.evaluation), report) for m in (base, focus))
-    _, losses = flips(dense, pruned)
-    layers = max(base.layers, key=lambda layer: layer.parameters)
+    """All models; one in focus, and the images that it loses against the dense one."""
+    compared = (base, pruned[FOCUS])
+    dense, focus = (study.compute(Evaluate(m, data.evaluation), report) for m in compared)
+    _, losses = flips(dense, focus)
     return SelectionState(
-        models=(base.key, *(model.key for model in variants.values())),
+        models=(base.key, *(model.key for model in pruned.values())),
         reference=base.key,
-        focus=focus.key,
-        samples=tuple(int(i) for i in np.sort(losses)),
-        layer=layers.name,
+        focus=pruned[FOCUS].key,
+        samples=tuple(losses.tolist()),
         corruption="gaussian_noise",
         severity=3,
     )

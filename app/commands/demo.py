@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import click
@@ -12,6 +10,7 @@ from platformdirs import user_data_path
 from analysis.errors import InputError
 from app.commands.options import json_option
 from app.commands.output import Progress, emit, progress
+from app.commands.window import has_display, open_window
 from app.demo import demo_study, write_figures
 
 _FOLDER = Path("espalier-demo")
@@ -29,10 +28,9 @@ def command(out: Path | None, as_json: bool) -> None:
         folder = user_data_path("espalier") / "demo"
         with progress() as report:
             demo_study(folder, report).close()
-        from app.launch import main as launch
-
-        raise click.exceptions.Exit(int(launch([str(folder)]) or 0))
-    _headless(out or _FOLDER, as_json)
+        open_window([str(folder)])
+    else:
+        _headless(out or _FOLDER, as_json)
 
 
 def _headless(out: Path, as_json: bool) -> None:
@@ -52,10 +50,3 @@ def _run(out: Path, report: Progress) -> tuple[list[str], list[Path]]:
         raise InputError(out, problem, "Choose another folder with --out.") from error
     with demo_study(out / "study", report) as study:
         return [model.name for model in study.models()], write_figures(study, out, report)
-
-
-def has_display() -> bool:
-    """Whether a window could be shown here."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

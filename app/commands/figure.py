@@ -41,17 +41,17 @@ def command(
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write VIEW of STUDY with the selection saved in it; what is missing is computed first."""
+    """Write VIEW of STUDY as it was last looked at; what is missing is computed first."""
     writable(out, ".svg", ".pdf", ".png")
     if csv is not None:
         writable(csv)
     options = _options(settings)
     with Study.open(study) as opened, progress() as report:
-        drawn = study_figure(opened, view, opened.get_state(SELECTION), options, report)
+        chosen = {**opened.get_state(f"options:{view}", {}), **options}
+        drawn = study_figure(opened, view, opened.get_state(SELECTION), chosen, report)
         save(drawn, out, width_mm=width_mm, dpi=dpi, theme=theme)
-        if csv is not None:
-            to_csv(drawn, csv)
-    payload = {"study": study, "view": view, "title": drawn.title, "out": out, "csv": csv}
+        tables = () if csv is None else to_csv(drawn, csv)
+    payload = {"study": study, "view": view, "title": drawn.title, "out": out, "csv": tables}
     emit(payload, as_json, f"{drawn.title} written to {out}")
 
 

@@ -38,10 +38,16 @@ class Common:
         return Compute(resolve_device(self.device), self.batch_size)
 
     def models(self, sources: tuple[str, ...]) -> tuple[Model, ...]:
-        """Open checkpoints; what their load reports warn of goes to stderr."""
-        return tuple(self.model(source) for source in sources)
+        """Open checkpoints; those that would share a name are called by their sources."""
+        opened = [self.model(source) for source in sources]
+        names = [model.name for model in opened]
+        return tuple(
+            model if names.count(model.name) == 1 else model.renamed(source)
+            for model, source in zip(opened, sources, strict=True)
+        )
 
     def model(self, source: str) -> Model:
+        """Open one checkpoint; what its load report warns of goes to stderr."""
         model, report = open_model(source, arch=self.arch)
         for warning in report.warnings:
             click.echo(f"espalier: {source}: {warning}", err=True)

@@ -103,7 +103,7 @@ class Progress:
         if now - self._shown < self._pause:
             return
         self._shown = now
-        share = f" {step.done}/{step.total}" if step.total > 1 else ""
+        share = f" · {step.done / step.total:.0%}" if step.total > 1 else ""
         line = f"{step.message or 'working'}{share} · {now - self._started:.0f} s"
         if not self._terminal:
             click.echo(line, file=self._stream)

@@ -40,7 +40,10 @@ from app.commands.output import emit, progress, save_arrays, table, writable
     "--target", type=click.Choice(["prediction", "label"]), default="prediction", show_default=True
 )
 @click.option("--steps", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=10, show_default=True,
+    help="Best units to list, a layer.",
+)  # fmt: skip
 @arrays_option
 @common_options
 def command(
@@ -65,12 +68,12 @@ def command(
         for i, model in enumerate(models):
             for label, indices in groups:
                 request = NeuronPaths(
-                    model, data.evaluation, indices, target, steps, top, common.compute
+                    model, data.evaluation, indices, target, steps, compute=common.compute
                 )
                 results.append((i, model, label, run(request, report)))
     if out is not None:
         save_arrays(out, _arrays(results))
-    rows = [row for _, *each in results for row in _rows(data.evaluation, *each)]
+    rows = [_row(data.evaluation, m, label, r, top) for _, m, label, r in results]
     layers = {model.key: result.layers for _, model, _, result in results}
     payload = {
         "layers": layers[models[0].key],
@@ -85,52 +88,44 @@ def command(
 
 
 Group = tuple[int | None, np.ndarray]
-"""A class and its images, or None and images that were asked for one by one."""
+"""A class and its images, or None and one image that was asked for."""
 
 
 def _groups(data: Dataset, samples: tuple[int, ...] | None, per_class: int) -> list[Group]:
     if samples is not None:
         if not samples or not all(0 <= i < len(data) for i in samples):
             raise ArgumentError(f"--samples must lie between 0 and {len(data) - 1}.")
-        return [(None, np.array(samples, dtype=np.int64))]
+        return [(None, np.array([index], dtype=np.int64)) for index in samples]
     return [
         (int(label), np.flatnonzero(data.labels == label)[:per_class])
         for label in np.unique(data.labels)
     ]
 
 
-def _rows(
-    data: Dataset, model: Model, label: int | None, result: PathResult
-) -> list[dict[str, Any]]:
-    """One row a class, or one row an image."""
-    if label is not None:
-        units = [int(unit) for unit in result.class_path]
-        common = {"model": model.name, "sample": None, "class": label}
-        means = {"n": len(result.indices), "jig": float(np.mean(result.jig))}
-        return [{**common, "units": units, "scores": _scores(result, units), **means}]
-    return [
-        {
-            "model": model.name,
-            "sample": int(index),
-            "class": int(data.labels[index]),
-            "units": [int(unit) for unit in result.units[i]],
-            "scores": _scores(result, result.units[i]),
-            "n": 1,
-            "jig": float(result.jig[i]),
-        }
-        for i, index in enumerate(result.indices)
-    ]
-
-
-def _scores(result: PathResult, units: Any) -> list[float]:
-    """The mean score of the path's unit in every layer, over the images of the request."""
-    return [float(layer[unit]) for layer, unit in zip(result.scores, units, strict=True)]
+def _row(
+    data: Dataset, model: Model, label: int | None, result: PathResult, top: int
+) -> dict[str, Any]:
+    """The path of a class (its most frequent units), or of one image."""
+    index = None if label is not None else int(result.indices[0])
+    units = [int(unit) for unit in result.class_path]
+    return {
+        "model": model.name,
+        "sample": index,
+        "class": int(data.labels[index]) if index is not None else label,
+        "n": result.n,
+        "units": units,
+        "scores": [float(s[u]) for s, u in zip(result.scores, units, strict=True)],
+        "frequency": result.frequency,
+        "top": [result.top_units(layer, top) for layer in range(len(result.layers))],
+        "jig": float(result.jig.mean()),
+        "delta": float(result.delta.max()),
+    }
 
 
 def _arrays(results: list[tuple[int, Model, int | None, PathResult]]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for i, _, label, result in results:
-        place = f"{i}/samples" if label is None else f"{i}/class {label}"
+        place = f"{i}/sample {result.indices[0]}" if label is None else f"{i}/class {label}"
         arrays[f"{i}/layers"] = np.array(result.layers)
         for name in ("indices", "units", "class_path", "jig", "delta"):
             arrays[f"{place}/{name}"] = getattr(result, name)
@@ -141,7 +136,7 @@ def _arrays(results: list[tuple[int, Model, int | None, PathResult]]) -> dict[st
 
 def _text(rows: list[dict[str, Any]]) -> str:
     return table(
-        ("model", "class", "sample", "n", "units, input to output", "score"),
+        ("model", "class", "sample", "n", "units, input to output", "JIG"),
         [
             (r["model"], r["class"], r["sample"], r["n"], " → ".join(map(str, r["units"])),
              r["jig"])

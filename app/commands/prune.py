@@ -70,7 +70,7 @@ def command(
             **_account(model, pruned, request),
             "dense": _quality(before),
             "pruned": _quality(after),
-            "data": data_block(data),
+            "data": {**data_block(data), "calibration_source": calibration or data.source},
             "seed": common.seed,
             "out": out,
         }
@@ -96,8 +96,10 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _calibrated(data: Data, other: Data) -> Data:
-    same = data.source == other.source
-    return Data(data.source, data.evaluation, other.calibration, same and other.shared)
+    """The evaluation images of one source with the calibration images of another."""
+    evaluated = {image.tobytes() for image in data.evaluation.images}
+    shared = any(image.tobytes() in evaluated for image in other.calibration.images)
+    return Data(data.source, data.evaluation, other.calibration, shared)
 
 
 def _account(model: Model, pruned: Pruned, request: Prune) -> dict[str, Any]:
