@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -19,6 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from app.views import VIEWS
+
+ONE_ROW = 560
+"""From this width on, a view's title and its controls share one row."""
 
 PANELS = ("models", "data", "prune", "inspector", "samples", "jobs")
 
@@ -76,7 +80,7 @@ class Layout:
 _ANALYSE = ("models", "inspector", "samples", "jobs")
 
 PRESETS: dict[str, Layout] = {
-    "prune": Layout("Prune", (("overview",), ("weights",)), (3, 2)),
+    "prune": Layout("Prune", (("overview",), ("weights",)), (1, 1)),
     "sensitivity": Layout(
         "Sensitivity", (("sensitivity",), ("weights", "overview")), (3, 2), panels=_ANALYSE
     ),
@@ -92,7 +96,7 @@ PRESETS: dict[str, Layout] = {
 
 
 class Slot(QFrame):
-    """One view with its header: title, help, enlarge, close."""
+    """One view with its header: title, the view's own controls (`view.bar`), enlarge, close."""
 
     enlarge = Signal(str)
     closed = Signal(str)
@@ -116,7 +120,11 @@ class Slot(QFrame):
         row.setContentsMargins(16, 4, 8, 4)
         row.setSpacing(4)
         row.addWidget(title)
-        row.addStretch(1)
+        bar = getattr(view, "bar", None)
+        if isinstance(bar, QWidget):
+            row.addWidget(bar, 1)
+        else:
+            row.addStretch(1)
         row.addWidget(self._enlarge)
         row.addWidget(close)
         column = QVBoxLayout(self)
@@ -127,6 +135,21 @@ class Slot(QFrame):
         view.setWhatsThis(entry.help)
         view.show()
         self.setMinimumSize(240, 180)
+        self._row, self._column = row, column
+        self._bar: QWidget | None = getattr(view, "bar", None)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A wide slot has the view's controls in its header; a narrow one under it."""
+        super().resizeEvent(event)
+        wide = event.size().width() >= ONE_ROW
+        inside = self._bar is not None and self._bar.parent() is self.header
+        if self._bar is None or wide == inside:
+            return
+        if wide:
+            self._row.insertWidget(2, self._bar, 100)
+        else:
+            self._column.insertWidget(1, self._bar)
+        self._bar.show()
 
     def _ask_enlarge(self) -> None:
         self.enlarge.emit(self.name)

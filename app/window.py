@@ -44,9 +44,9 @@ class MainWindow(QMainWindow):
         self._build()
         self._connect()
         self.set_theme(self.settings.theme)
-        self.arranger.apply("prune")
-        self._name_window()
         self._fit_screen()
+        self.arranger.reset()
+        self._name_window()
         self.setFocus()
 
     def _build(self) -> None:

@@ -30,9 +30,10 @@ _AREAS = {
 }
 _TITLES = {"data": "Data", "jobs": "Jobs", "models": "Models", "prune": "Prune"}
 _TITLES |= {"inspector": "Inspector", "samples": "Samples"}
-_WIDTH = {LEFT: 336, RIGHT: 328}
+_SHARE, _NARROW, _WIDE = 0.21, 268, 336
+"""Side panels take this share of the window's width, within these limits in pixels."""
 _HEIGHTS = {"models": 300, "data": 210, "prune": 330, "inspector": 380, "samples": 460}
-_JOBS_HEIGHT = 132
+_JOBS_HEIGHT = 148
 
 
 class Panels(QObject):
@@ -67,7 +68,8 @@ class Panels(QObject):
         side = [self.docks[name] for name in ("models", "data", "prune", "inspector", "samples")]
         heights = [_HEIGHTS[dock.name] for dock in side]
         window.resizeDocks(side, heights, Qt.Orientation.Vertical)
-        for area, width in _WIDTH.items():
+        width = max(_NARROW, min(_WIDE, round(_SHARE * window.width())))
+        for area in (LEFT, RIGHT):
             docks = [self.docks[name] for name, place in _AREAS.items() if place == area]
             window.resizeDocks(docks, [width] * len(docks), Qt.Orientation.Horizontal)
         window.resizeDocks([self.docks["jobs"]], [_JOBS_HEIGHT], Qt.Orientation.Vertical)

@@ -164,7 +164,9 @@ class ModelsPanel(QStackedWidget):
 
     def _show_item(self, item: QTreeWidgetItem) -> None:
         key = item.data(0, KEY)
-        model = self._session.documents.models[key]
+        model = self._session.documents.models.get(key)
+        if model is None:  # another study is open, and the tree is about to follow
+            return
         sparsity = f"{percent(self._sparsity[key])} sparse" if not model.is_dense else "dense"
         evaluation = self._session.evaluation(key)
         if evaluation is None:
