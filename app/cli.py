@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from analysis.runtime import prepare
+
 DONE, OUR_FAULT, WRONG_ARGUMENTS, UNUSABLE_INPUT, CANCELLED = 0, 1, 2, 3, 4
 
 COMMANDS = {
@@ -100,6 +102,7 @@ def _window(paths: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `espalier` and return its exit code; messages go to stderr."""
+    prepare()
     before = _listen_to_termination()
     try:
         result: Any = espalier.main(

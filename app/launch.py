@@ -15,6 +15,8 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from PySide6.QtGui import QColor, QFont, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QMessageBox, QSplashScreen
 
+from analysis.runtime import prepare
+
 if TYPE_CHECKING:
     from app.window import MainWindow
 
@@ -133,6 +135,7 @@ def main(paths: Sequence[str] | None = None) -> int:
 
     Without arguments the command line's are used.
     """
+    prepare()
     chosen = sys.argv[1:] if paths is None else list(paths)
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])

@@ -90,7 +90,7 @@ PRESETS: dict[str, Layout] = {
     "compare": Layout(
         "Compare",
         (("overview", "robustness"), ("geometry", "paths")),
-        panels=("models", "jobs"),
+        panels=("models",),
     ),
 }
 
@@ -120,11 +120,7 @@ class Slot(QFrame):
         row.setContentsMargins(16, 4, 8, 4)
         row.setSpacing(4)
         row.addWidget(title)
-        bar = getattr(view, "bar", None)
-        if isinstance(bar, QWidget):
-            row.addWidget(bar, 1)
-        else:
-            row.addStretch(1)
+        row.addStretch(1)
         row.addWidget(self._enlarge)
         row.addWidget(close)
         column = QVBoxLayout(self)
@@ -146,7 +142,7 @@ class Slot(QFrame):
         if self._bar is None or wide == inside:
             return
         if wide:
-            self._row.insertWidget(2, self._bar, 100)
+            self._row.insertWidget(self._row.indexOf(self._enlarge), self._bar, 100)
         else:
             self._column.insertWidget(1, self._bar)
         self._bar.show()

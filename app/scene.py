@@ -79,6 +79,9 @@ class Scene:
             "class": frozenset(state.classes),
             "unit": frozenset(state.units),
             "layer": frozenset({state.layer} - {""}),
+            "cell": frozenset(
+                {f"{state.corruption}:{state.severity}:{state.focus}"} if state.corruption else ()
+            ),
         }
         return {entity: ids for entity, ids in chosen.items() if ids}
 

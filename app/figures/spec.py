@@ -18,7 +18,7 @@ import numpy as np
 
 Entity = Literal["sample", "class", "layer", "unit", "model", "cell"]
 """ids: sample = int index; class = int; layer = str name; unit = "layer:index" str;
-model = str key; cell = "corruption:severity" str, or "layer:sparsity" str."""
+model = str key; cell = "corruption:severity:model key" str."""
 
 Marker = Literal["circle", "square", "triangle", "diamond", "cross", "star", "plus"]
 Dash = Literal["solid", "dash", "dot", "dashdot"]
@@ -196,6 +196,8 @@ class Axes:
     column: int = 0
     row_span: int = 1
     column_span: int = 1
+    priority: int = 0
+    """Panels of higher numbers are left out first where a window has no room for all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +217,7 @@ class Table:
     column: int = 0
     row_span: int = 1
     column_span: int = 1
+    priority: int = 0
 
 
 Panel = Axes | Table

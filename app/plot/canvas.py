@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QStackedLayout, QWidget
 from app.figures.layout import stretches
 from app.figures.legend import shared_bars
 from app.figures.spec import Axes, Figure, Highlights, Panel, Theme
+from app.plot.fitting import fitted
 from app.plot.gestures import Tool
 from app.plot.panel import AxesPanel
 from app.plot.table import TablePanel
@@ -29,10 +30,12 @@ class FigureCanvas(QWidget):
     picked(entity, ids, mode): a click, box or lasso; ids is a frozenset, mode one of replace, add,
         toggle, subtract. An empty set in mode "replace" clears.
     hovered(entity, ids): the item under the pointer; an empty set when it was left.
+    refitted(): a change of size left out other panels than before.
     """
 
     picked = Signal(str, object, str)
     hovered = Signal(str, object)
+    refitted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,6 +43,8 @@ class FigureCanvas(QWidget):
         self._tables: list[TablePanel] = []
         self._shown: list[tuple[Panel, Widget]] = []
         self._places: tuple[object, ...] = ()
+        self._figure: Figure | None = None
+        self._theme: Theme | None = None
         self._highlights: Highlights = {}
         self._tool: Tool = "pan"
         self._message = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
@@ -53,7 +58,7 @@ class FigureCanvas(QWidget):
         self._stack.addWidget(self._message)
         self._stack.addWidget(self._page)
         self._aligning = QTimer(self, singleShot=True, interval=0)
-        self._aligning.timeout.connect(self.align)
+        self._aligning.timeout.connect(self._refit)
         self.setAutoFillBackground(True)
 
     # ------------------------------------------------------------------ showing
@@ -63,8 +68,26 @@ class FigureCanvas(QWidget):
         self._paint_ground(theme)
         self._message.setText(figure.message or ("" if figure.panels else "Nothing to show yet."))
         self._stack.setCurrentWidget(self._page if figure.panels else self._message)
-        if not figure.panels:
-            return
+        self._figure, self._theme = figure, theme
+        if figure.panels:
+            self._show_panels(fitted(figure, self.width(), self.height()), theme)
+
+    @property
+    def left_out(self) -> int:
+        """How many panels of the figure there is no room for."""
+        count = len(self._figure.panels) if self._figure is not None else 0
+        return max(0, count - len(self._shown))
+
+    def _refit(self) -> None:
+        """After a change of size: other panels may fit now."""
+        if self._figure is not None and self._theme is not None and self._figure.panels:
+            smaller = fitted(self._figure, self.width(), self.height())
+            if len(smaller.panels) != len(self._shown):
+                self._show_panels(smaller, self._theme)
+                self.refitted.emit()
+        self.align()
+
+    def _show_panels(self, figure: Figure, theme: Theme) -> None:
         self._place(figure)
         bars = shared_bars(figure.panels)
         for (panel, widget), own in zip(self._shown, bars, strict=True):

@@ -1,4 +1,7 @@
-"""What all views share: a canvas for the figure that `state.py` makes, and the strip above it."""
+"""What all views share: a canvas for the figure that `state.py` makes, and its controls.
+
+The controls (`bar`) are placed by whoever shows the view: the window puts them into the header.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,6 @@ class FigureView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(self.bar)
         layout.addWidget(self.progress)
         layout.addWidget(self.canvas, 1)
         self.setFocusProxy(self.canvas)
@@ -70,6 +72,7 @@ class FigureView(QWidget):
         self.bar.export_requested.connect(self.export_requested)
         self.canvas.picked.connect(self.picked)
         self.canvas.hovered.connect(self.hovered)
+        self.canvas.refitted.connect(self._name)
         self.bar.set_tool(self.tool)
 
     @property
@@ -96,11 +99,11 @@ class FigureView(QWidget):
         else:
             self._figure = self.entry.state.figure(scene, self._options, answers)
             self._highlights = scene.highlights
-        title = self._figure.title
-        self.bar.set_subtitle("" if title == self.entry.title else title)
+        self.bar.set_ink(theme.colour("muted"))
         self.progress.show_progress(busy, theme.colour("accent"))
         self.canvas.show_figure(self._figure, theme)
         self.canvas.highlight(self._highlights)
+        self._name()
 
     def show_hover(self, entity: str, ids: frozenset[int | str]) -> None:
         """Ring what another view is hovering over."""
@@ -109,6 +112,13 @@ class FigureView(QWidget):
     def current_figure(self) -> Figure:
         """What is drawn now, for exports."""
         return self._figure
+
+    def _name(self) -> None:
+        """Beside the view's title: what the figure is about, and what there is no room for."""
+        about = self._figure.title.removeprefix(self.entry.title).strip(" :")
+        hidden = self.canvas.left_out
+        more = f"{hidden} more when enlarged" if hidden else ""
+        self.bar.set_subtitle(" · ".join(text for text in (about, more) if text))
 
     def _take_options(self) -> None:
         try:

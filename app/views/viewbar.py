@@ -1,4 +1,4 @@
-"""The strip above a view: its options, what dragging does, and the exports."""
+"""A view's part of the header above it: what dragging does, its options, and the exports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
 
 from app.plot import Tool
+from app.views.toolicons import tool_icon
 
 TOOLS: dict[Tool, tuple[str, str]] = {
     "pan": ("Pan", "Drag to move the plot, wheel to zoom; double click or Home shows everything."),
@@ -39,6 +40,7 @@ class ViewBar(QWidget):
 
     def __init__(self, title: str, form: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._ink = ""
         self._popup = _popup(form, title, self)
         self.subtitle = QLabel()
         self.subtitle.setObjectName("muted")
@@ -49,15 +51,22 @@ class ViewBar(QWidget):
         self.export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.export.setMenu(self._export_menu())
         row = QHBoxLayout(self)
-        row.setContentsMargins(8, 4, 8, 4)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
-        row.addWidget(self._tool_buttons())
         row.addWidget(self.subtitle, 1)
+        row.addWidget(self._tool_buttons())
         row.addWidget(self.options)
         row.addWidget(self.export)
 
     def set_tool(self, tool: Tool) -> None:
         self.tools[tool].setChecked(True)
+
+    def set_ink(self, colour: str) -> None:
+        """Draw the tools in this colour."""
+        if colour != self._ink:
+            self._ink = colour
+            for tool, button in self.tools.items():
+                button.setIcon(tool_icon(tool, colour))
 
     def set_subtitle(self, text: str) -> None:
         self.subtitle.setText(text)
@@ -69,9 +78,10 @@ class ViewBar(QWidget):
         row = QHBoxLayout(frame)
         row.setContentsMargins(2, 0, 2, 0)
         row.setSpacing(0)
-        self.tools: dict[str, QToolButton] = {}
+        self.tools: dict[Tool, QToolButton] = {}
         for tool, (text, help_text) in TOOLS.items():
-            button = _button(text, help_text)
+            button = _button(text, f"{text}. {help_text}")
+            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
             button.setCheckable(True)
             button.setAutoExclusive(True)
             button.setAccessibleName(f"{text} tool")

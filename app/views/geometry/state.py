@@ -116,7 +116,7 @@ def _embedding(
     limits = _joint_limits(embedding)
     labels = scene.evaluation.labels[rows]
     note = (
-        f"{embedding.method.upper()} of both models together, n = {len(rows):,}; "
+        f"joint {embedding.method.upper()}, n = {len(rows):,}; "
         f"trustworthiness {embedding.trustworthiness[i]:.3f}"
     )
     marks: list[Points] = []
@@ -224,10 +224,11 @@ def _angle_norm(
         Axis("angle to the true class direction (°)"),
         Axis("feature norm"),
         tuple(marks),
-        title=f"Angle and norm, {model.name}",
+        title=f"Angle and norm in {model.name}",
         note=f"n = {n:,}; mean angle {np.nanmean(angle):.1f}°, mean norm {result.norm.mean():.2f}",
         row=1,
         column=column,
+        priority=1,
     )
 
 
@@ -263,6 +264,7 @@ def _margins(
         note=f"below 0 is misclassified: {lost} lost, {won} won of {len(dense):,}",
         row=1,
         column=column,
+        priority=1,
     )
 
 
@@ -285,6 +287,7 @@ def _margin_histogram(scene: Scene, model: Model, result: FeatureGeometry, colum
         note=f"{int((values <= 0).sum())} of {len(values):,} images misclassified (margin ≤ 0)",
         row=1,
         column=column,
+        priority=1,
     )
 
 
@@ -311,4 +314,5 @@ def _norms(scene: Scene, models: tuple[Model, ...], results: list[FeatureGeometr
         row=1,
         column=0,
         column_span=2,
+        priority=1,
     )

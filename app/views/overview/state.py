@@ -189,4 +189,5 @@ def _table(scene: Scene, done: list[tuple[Model, Evaluation]]) -> Table:
         entity="model",
         ids=tuple(m.key for m, _ in done),
         row=1,
+        priority=1,
     )

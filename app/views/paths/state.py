@@ -83,7 +83,7 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
     names = _unit_layers(models[0], dense)
     panels = [_paths(scene, options, models, dense, pruned, names)]
     if pruned is not dense and pruned.layers:
-        panels.append(_agreement(models, options, dense, pruned, names))
+        panels.append(_agreement(options, dense, pruned, names))
     return Figure(TITLE, tuple(panels), row_heights=(4, 1))
 
 
@@ -155,9 +155,9 @@ def _paths(
             limits=(-0.5, len(dense.layers) - 0.5),
             ticks=tuple((float(i), name) for i, name in enumerate(names)),
         ),
-        Axis("rank of the unit in the dense model", limits=(-0.8, lowest + 0.8), reversed=True),
+        Axis("units, by dense score", limits=(-0.8, lowest + 0.8), ticks=(), reversed=True),
         tuple(marks),
-        title="Top units by joint integrated gradients, and the most frequent path",
+        title="Most influential units, and the most frequent path",
         note=f"{len(dense.indices)} images, m = {options.steps}; attribution, not proof"
         + (f"; largest completeness gap {gap:.2g}" if np.isfinite(gap) else ""),
         legend=True,
@@ -195,7 +195,6 @@ def _path_line(
 
 
 def _agreement(
-    models: tuple[Model, ...],
     options: Options,
     dense: PathResult,
     pruned: PathResult,
@@ -223,6 +222,7 @@ def _agreement(
                 ),
             ),
         ),
-        title=f"Images whose path takes the same unit in {models[-1].name}",
+        title="Images whose path takes the same unit in both",
         row=1,
+        priority=1,
     )

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from analysis.data.corruptions import CORRUPTIONS
-from analysis.robustness import Robustness, RobustnessGrid
 from pydantic import BaseModel, ConfigDict, Field
 
+from analysis.data.corruptions import CORRUPTIONS
 from analysis.evaluate import wilson
 from analysis.models import Model
 from analysis.request import Request
-from app.figures.spec import Axes, Axis, Colouring, ErrorBars, Figure, Line, Matrix
+from analysis.robustness import Robustness, RobustnessGrid
+from app.figures.spec import Axes, Axis, Colouring, ErrorBars, Figure, Label, Line, Matrix
 from app.scene import Scene
 from app.selection import SelectionState
 from app.views.common import evaluation_rows, nothing_open
@@ -72,27 +72,29 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
     if options.over == "selected images" and not chosen.any():
         return Figure(TITLE, message="Select images first, or show the accuracy over all images.")
     rates = {key: _accuracy(grid, chosen) for key, grid in grids.items()}
-    shown = _shown(scene, rates)
-    panels = [
-        _map(scene, options, model, grids, rates, chosen, column)
-        for column, model in enumerate(shown)
-    ]
-    panels.append(_curves(scene, grids, rates, chosen, len(shown)))
-    return Figure(
-        TITLE,
-        tuple(panels),
-        row_heights=(3, 2),
+    shown = _shown(scene, options, rates)
+    panels = (
+        _maps(scene, options, shown, grids, rates, int(chosen.sum())),
+        _curves(scene, grids, rates, chosen),
     )
+    return Figure(TITLE, panels, row_heights=(3, 2))
 
 
-def _shown(scene: Scene, rates: Mapping[str, Any]) -> list[Model]:
-    """The reference, the focus and the next visible models: heat maps for three at most."""
+def _shown(scene: Scene, options: Options, rates: Mapping[str, Any]) -> list[Model]:
+    """The reference, the focus and the next visible models: heat maps for four at most."""
     order = [m for m in (scene.reference, scene.focus, *scene.models) if m is not None]
     shown: list[Model] = []
     for model in order:
         if model.key in rates and all(model.key != other.key for other in shown):
             shown.append(model)
-    return shown[:3]
+    if _differences(scene, options, rates) and len(shown) > 1:
+        shown = shown[1:]
+    return shown[:4]
+
+
+def _differences(scene: Scene, options: Options, rates: Mapping[str, Any]) -> bool:
+    reference = scene.reference
+    return options.value != "accuracy" and reference is not None and reference.key in rates
 
 
 def _chosen(scene: Scene, options: Options) -> np.ndarray:
@@ -112,59 +114,70 @@ def _accuracy(grid: RobustnessGrid, chosen: np.ndarray) -> np.ndarray:
     return np.concatenate([np.full((len(cells), 1), clean), cells], 1)
 
 
-def _map(
+def _maps(
     scene: Scene,
     options: Options,
-    model: Model,
+    shown: list[Model],
     grids: Mapping[str, RobustnessGrid],
     rates: Mapping[str, np.ndarray],
-    chosen: np.ndarray,
-    column: int,
+    n: int,
 ) -> Axes:
-    grid, values = grids[model.key], 100 * rates[model.key]
-    reference = scene.reference.key if scene.reference else ""
-    difference = options.value != "accuracy" and model.key != reference and reference in rates
-    colouring = Colouring("cividis", (0, 100), "accuracy (%)")
-    if difference:
-        values = values - 100 * rates[reference]
-        reach = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
-        colouring = Colouring("vik_r", (-reach, reach), "difference (points)")
-    ids = np.full(values.shape, "", dtype=object)
-    hints = np.full(values.shape, "", dtype=object)
-    text = np.full(values.shape, "", dtype=object)
+    """The models' heat maps side by side in one matrix, an empty column between them."""
+    grid = grids[shown[0].key]
     severities = (0, *grid.severities)
-    n = int(chosen.sum())
-    for r, name in enumerate(grid.corruptions):
-        for c, severity in enumerate(severities):
-            ids[r, c] = f"{name}:{severity}"
-            if np.isfinite(values[r, c]):
-                text[r, c] = f"{values[r, c]:+.1f}" if difference else f"{values[r, c]:.1f}"
-                correct = round(float(rates[model.key][r, c]) * n)
-                low, high = wilson(correct, n)
-                hints[r, c] = (
-                    f"{model.name}, {CORRUPTIONS[name].title}, severity {severity}\n"
-                    f"{100 * correct / n:.2f} % of {n:,} "
-                    f"(95 % interval {100 * low:.1f} – {100 * high:.1f})"
-                )
+    width = len(severities)
+    shape = (len(grid.corruptions), len(shown) * (width + 1) - 1)
+    values = np.full(shape, np.nan)
+    text, ids, hints = (np.full(shape, "", dtype=object) for _ in range(3))
+    names: list[Label] = []
+    ticks: list[tuple[float, str]] = []
+    difference = _differences(scene, options, rates)
+    base = 100 * rates[scene.reference.key] if difference and scene.reference else 0.0
+    for i, model in enumerate(shown):
+        start = i * (width + 1)
+        block = 100 * rates[model.key] - base
+        values[:, start : start + width] = block
+        names.append(Label(start - 0.5, -0.85, model.name, "ink", "left"))
+        ticks += [(float(start + k), str(s) if s else "0") for k, s in enumerate(severities)]
+        for r, name in enumerate(grid.corruptions):
+            for k, severity in enumerate(severities):
+                cell = (r, start + k)
+                ids[cell] = f"{name}:{severity}:{model.key}"
+                if np.isfinite(block[r, k]):
+                    text[cell] = f"{block[r, k]:+.1f}" if difference else f"{block[r, k]:.1f}"
+                    hints[cell] = _hint(model, name, severity, float(rates[model.key][r, k]), n)
     return Axes(
-        Axis(
-            "severity",
-            limits=(-0.5, len(severities) - 0.5),
-            ticks=tuple((float(i), str(s) if s else "clean") for i, s in enumerate(severities)),
-        ),
+        Axis("severity (0 = clean)", limits=(-0.5, shape[1] - 0.5), ticks=tuple(ticks)),
         Axis(
             "",
-            limits=(-0.5, len(grid.corruptions) - 0.5),
-            ticks=tuple(
-                (float(i), CORRUPTIONS[name].title if column == 0 else "")
-                for i, name in enumerate(grid.corruptions)
-            ),
+            limits=(-1.5, shape[0] - 0.5),
+            ticks=tuple((float(i), CORRUPTIONS[c].title) for i, c in enumerate(grid.corruptions)),
             reversed=True,
         ),
-        (Matrix(values, colouring, text=text, entity="cell", ids=ids, hints=hints),),
-        title=model.name,
-        note=f"n = {n:,} images" if column == 0 else "",
-        column=column,
+        (
+            Matrix(values, _colouring(values, difference), None, text, "cell", ids, hints),
+            *names,
+        ),
+        title=("Difference to " + scene.reference.name)
+        if difference and scene.reference
+        else "Accuracy under corruption",
+        note=f"n = {n:,} images; click a cell to select the images lost there",
+    )
+
+
+def _colouring(values: np.ndarray, difference: bool) -> Colouring:
+    if not difference:
+        return Colouring("cividis", (0, 100), "accuracy (%)")
+    reach = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
+    return Colouring("vik_r", (-reach, reach), "difference (points)")
+
+
+def _hint(model: Model, name: str, severity: int, accuracy: float, n: int) -> str:
+    correct = round(accuracy * n)
+    low, high = wilson(correct, n)
+    return (
+        f"{model.name}, {CORRUPTIONS[name].title}, severity {severity}\n"
+        f"{100 * correct / n:.2f} % of {n:,} (95 % interval {100 * low:.1f} – {100 * high:.1f})"
     )
 
 
@@ -173,7 +186,6 @@ def _curves(
     grids: Mapping[str, RobustnessGrid],
     rates: Mapping[str, np.ndarray],
     chosen: np.ndarray,
-    columns: int,
 ) -> Axes:
     name = scene.selection.corruption
     marks: list[Any] = []
@@ -211,7 +223,7 @@ def _curves(
         + ("; bars are 95 % Wilson intervals" if name in CORRUPTIONS else ""),
         legend=True,
         row=1,
-        column_span=max(columns, 1),
+        priority=1,
     )
 
 
@@ -224,23 +236,25 @@ def picked(
 ) -> SelectionState | None:
     """A clicked cell becomes the chosen corruption, and the images lost there the selection.
 
-    Lost: right in the reference and wrong in the model in focus; when both are the same model, its
-    wrong images.
+    Lost: right in the reference and wrong in the model of the cell, which comes into focus; in the
+    reference itself, its wrong images.
     """
-    if entity != "cell" or len(ids) != 1 or scene.reference is None or scene.focus is None:
+    if entity != "cell" or len(ids) != 1 or scene.reference is None:
         return None
-    name, _, level = str(next(iter(ids))).rpartition(":")
+    name, level, key = str(next(iter(ids))).rsplit(":", 2)
     severity = int(level)
     chosen = replace(
-        scene.selection, corruption=name if severity else "", severity=severity if name else 0
+        scene.selection,
+        corruption=name if severity else "",
+        severity=severity,
+        focus=key,
     )
-    grids = [answers.get(f"robustness:{m.key}") for m in (scene.reference, scene.focus)]
+    grids = [answers.get(f"robustness:{k}") for k in (scene.reference.key, key)]
     if any(grid is None for grid in grids):
         return chosen
     right = [_right(grid, name, severity) for grid in grids]
-    lost = ~right[1] if scene.reference.key == scene.focus.key else right[0] & ~right[1]
-    rows = _rows(scene, options)
-    return chosen.with_samples(frozenset(int(i) for i in rows[lost]))
+    lost = ~right[1] if scene.reference.key == key else right[0] & ~right[1]
+    return chosen.with_samples(frozenset(int(i) for i in _rows(scene, options)[lost]))
 
 
 def _right(grid: RobustnessGrid, name: str, severity: int) -> np.ndarray:

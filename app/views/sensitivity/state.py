@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from analysis.sensitivity import Sensitivity, SensitivityMap
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.models import Model
 from analysis.request import Request
+from analysis.sensitivity import Sensitivity, SensitivityMap
 from app.figures.spec import Axes, Axis, Colouring, Figure, Line, Matrix
 from app.scene import Scene
 from app.views.common import evaluation_rows, nothing_open
@@ -69,11 +69,12 @@ def _values(options: Options, result: SensitivityMap) -> tuple[np.ndarray, Colou
     return drop, Colouring("cividis", (0.0, top), "accuracy drop (points)")
 
 
-def _layer_axis(layers: tuple[str, ...], label: str = "") -> Axis:
+def _layer_axis(layers: tuple[str, ...], named: bool = True) -> Axis:
+    """Rows of the map; the plot beside it stands on the same rows without their names."""
     return Axis(
-        label,
+        "",
         limits=(-0.5, len(layers) - 0.5),
-        ticks=tuple((float(i), name) for i, name in enumerate(layers)),
+        ticks=tuple((float(i), name if named else "") for i, name in enumerate(layers)),
         reversed=True,
     )
 
@@ -83,11 +84,9 @@ def _map(scene: Scene, options: Options, result: SensitivityMap) -> Axes:
     shape = values.shape
     digits = 2 if options.measure == "loss rise" else 1
     text = np.full(shape, "", dtype=object)
-    ids = np.full(shape, "", dtype=object)
     hints = np.full(shape, "", dtype=object)
     for r, layer in enumerate(result.layers):
         for c, sparsity in enumerate(result.sparsities):
-            ids[r, c] = f"{layer}:{sparsity:g}"
             if np.isfinite(values[r, c]):
                 text[r, c] = f"{values[r, c]:.{digits}f}"
                 hints[r, c] = (
@@ -109,7 +108,7 @@ def _map(scene: Scene, options: Options, result: SensitivityMap) -> Axes:
         ),
         _layer_axis(result.layers),
         (Matrix(values, colouring, text=text, entity="layer", ids=_rows(result), hints=hints),),
-        title=f"{options.measure.capitalize()} when one layer alone is pruned",
+        title=f"{options.measure.capitalize()}, one layer pruned",
         note=note,
     )
 
@@ -125,7 +124,7 @@ def _sparsities(scene: Scene, result: SensitivityMap) -> Axes:
     pruned = [model for model in scene.models if not model.is_dense]
     return Axes(
         Axis("sparsity (%)", limits=(0, 100)),
-        _layer_axis(result.layers),
+        _layer_axis(result.layers, named=False),
         tuple(
             Line(
                 100 * _layer_sparsity(model, result.layers),
@@ -139,10 +138,11 @@ def _sparsities(scene: Scene, result: SensitivityMap) -> Axes:
             )
             for model in pruned
         ),
-        title="Sparsity of each layer in the visible models",
+        title="Sparsity of each layer",
         note="" if pruned else "Prune the model to see how its recipe shares the budget.",
         legend=bool(pruned),
         column=1,
+        priority=1,
     )
 
 

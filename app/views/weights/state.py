@@ -62,7 +62,7 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
         _units(result, colour_of(scene, model)),
         _facts(result, models[0].name, model.name),
     )
-    return Figure(f"{TITLE}: {result.layer}, {model.name}", panels, column_widths=(3, 2))
+    return Figure(f"{TITLE}: {result.layer}", panels, column_widths=(3, 2))
 
 
 def _histogram(scene: Scene, result: LayerWeights, options: Options, name: str) -> Axes:
@@ -88,9 +88,9 @@ def _histogram(scene: Scene, result: LayerWeights, options: Options, name: str) 
             break
     return Axes(
         Axis("weight"),
-        Axis("non-zero weights", log=log),
+        Axis("count", log=log),
         tuple(marks),
-        title=f"Weights of {result.layer}",
+        title="Non-zero weights",
         note=f"{result.parameters:,} weights; exact zeros are not counted in the bars",
         legend=len(models) > 1,
     )
@@ -115,6 +115,7 @@ def _mask(result: LayerWeights) -> Axes:
         note=f"{result.shape[0]} × {result.shape[1]} kernels of {kernel} "
         f"weight{'s' if kernel > 1 else ''}; {percent(result.zeros / result.parameters, 2)} zeros",
         column=1,
+        priority=1,
     )
 
 
@@ -139,6 +140,7 @@ def _units(result: LayerWeights, colour: str) -> Axes:
         title="Kept weights by unit",
         note=f"{result.dead_units} of {result.shape[0]} units have lost every weight",
         row=1,
+        priority=2,
     )
 
 
@@ -156,5 +158,11 @@ def _facts(result: LayerWeights, reference: str, model: str) -> Table:
     if not np.isnan(result.nm_compliance):
         rows.append(("groups of 4 with ≤ 2 non-zeros", None, 100 * result.nm_compliance))
     return Table(
-        ("", "count", "%"), tuple(rows), ("", ",d", ".2f"), title="Numbers", row=1, column=1
+        ("", "count", "%"),
+        tuple(rows),
+        ("", ",d", ".2f"),
+        title="Numbers",
+        row=1,
+        column=1,
+        priority=2,
     )

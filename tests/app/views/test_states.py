@@ -140,9 +140,12 @@ def test_robustness_cells_and_the_images_lost_in_one(scene: Scene) -> None:
     figure, answers = answered(scene, "robustness")
     matrix = marks(figure, Matrix)[0]
     grid = answers[f"robustness:{scene.reference.key}"]
-    np.testing.assert_allclose(matrix.values[:, 1:], 100 * grid.accuracy[0])
+    np.testing.assert_allclose(matrix.values[:, 1:6], 100 * grid.accuracy[0])
+    assert np.isnan(matrix.values[:, 6]).all()
     name = grid.corruptions[0]
-    chosen = state.picked(scene, state.Options(), answers, "cell", frozenset({f"{name}:5"}))
+    chosen = state.picked(
+        scene, state.Options(), answers, "cell", frozenset({f"{name}:5:{scene.focus.key}"})
+    )
     assert (chosen.corruption, chosen.severity) == (name, 5)
     other = answers[f"robustness:{scene.focus.key}"]
     right = grid.predictions[0, 0, -1] == grid.labels
