@@ -42,18 +42,18 @@ class Variant:
 
 
 FOCUS = Variant("uniform-magnitude", True, 0.9)
-"""Shown in detail first: it loses some of the images, neither none nor most."""
+"""Shown in detail first: it loses some images, neither none nor most."""
 
 VARIANTS = (
     Variant("global-magnitude", False, 0.8),
     Variant("global-magnitude", False, 0.9),
+    FOCUS,
     Variant("uniform-magnitude", False, 0.8),
     Variant("uniform-magnitude", False, 0.9),
     Variant("wanda", False, 0.7),
     Variant("wanda", False, 0.8),
-    FOCUS,
 )
-"""The pruned models in the order of their colours; the last shows what recalibration repairs."""
+"""The pruned models in the order of their colours."""
 
 SELECTION = "selection"
 """Name of the study's state that holds the selection."""

@@ -140,6 +140,14 @@ class Index:
                 raise
             self._writer.execute("COMMIT")
 
+    def objects_used(self) -> set[str]:
+        """Names of all objects that a row refers to."""
+        rows = self.rows(
+            "SELECT object FROM bases UNION SELECT masks FROM models "
+            "UNION SELECT updates FROM models UNION SELECT arrays FROM results"
+        )
+        return {row[0] for row in rows if row[0] is not None}
+
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the index."""
         with self._write_lock:

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -188,20 +188,7 @@ def _place(connection: sqlite3.Connection, model: Model) -> int:
 
 def _sharing(model: Model, weights: Mapping[str, Tensor]) -> Model:
     """The model on tensors that are already in memory."""
-    if model.weights is weights:
-        return model
-    return Model(
-        model.name,
-        model.key,
-        model.architecture,
-        model.num_classes,
-        weights,
-        model.masks,
-        model.updates,
-        model.origin,
-        model.source,
-        model.classes,
-    )
+    return model if model.weights is weights else replace(model, weights=weights)
 
 
 def _architecture(name: str) -> Architecture:

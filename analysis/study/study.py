@@ -92,7 +92,7 @@ class Study:
         if Path(folder).absolute() == old:
             return
         with self._moving:
-            target = self._copy_to(folder)
+            target = _copied(self._index, self._objects, folder)
             index, data = self._index, self._data
             self._attach(target)
             self._data.adopt(data)
@@ -245,30 +245,23 @@ class Study:
 
     def collect_garbage(self, older_than: float = 86400.0) -> int:
         """Delete objects that nothing refers to and that are older than so many seconds."""
-        return self._objects.collect(self._used(), older_than)
-
-    def _used(self) -> set[str]:
-        rows = self._index.rows(
-            "SELECT object FROM bases UNION SELECT masks FROM models "
-            "UNION SELECT updates FROM models UNION SELECT arrays FROM results"
-        )
-        return {row[0] for row in rows if row[0] is not None}
-
-    def _copy_to(self, folder: str | os.PathLike[str]) -> Path:
-        copy = Study.create(folder)
-        try:
-            if copy.entries() or copy.result_keys():
-                raise InputError(
-                    copy.folder, "Another study is saved here.", "Choose a new or empty folder."
-                )
-            for name in self._used():
-                self._objects.copy(name, copy._objects)
-        finally:
-            copy.close()
-        self._index.copy_to(copy.folder / INDEX)
-        return copy.folder
+        return self._objects.collect(self._index.objects_used(), older_than)
 
     def _describe(self, name: str) -> None:
         rows = (("name", name), ("created", now()), ("code", code_version()))
         with self._index.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
+
+
+def _copied(index: Index, objects: ObjectStore, folder: str | os.PathLike[str]) -> Path:
+    """Copy what an index refers to, and then the index, into a new or empty folder."""
+    with Study.create(folder) as copy:
+        if copy.entries() or copy.result_keys():
+            raise InputError(
+                copy.folder, "Another study is saved here.", "Choose a new or empty folder."
+            )
+        with writing(copy.folder):
+            for name in index.objects_used():
+                objects.copy(name, ObjectStore(copy.folder / OBJECTS))
+    index.copy_to(copy.folder / INDEX)
+    return copy.folder
