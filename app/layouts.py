@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from app.views import VIEWS
 
-ONE_ROW = 560
+ONE_ROW = 400
 """From this width on, a view's title and its controls share one row."""
 
 PANELS = ("models", "data", "prune", "inspector", "samples", "jobs")
@@ -80,10 +80,8 @@ class Layout:
 _ANALYSE = ("models", "inspector", "samples", "jobs")
 
 PRESETS: dict[str, Layout] = {
-    "prune": Layout("Prune", (("overview",), ("weights",)), (1, 1)),
-    "sensitivity": Layout(
-        "Sensitivity", (("sensitivity",), ("weights", "overview")), (3, 2), panels=_ANALYSE
-    ),
+    "prune": Layout("Prune", (("overview", "weights"),), heights=((2, 1),)),
+    "sensitivity": Layout("Sensitivity", (("sensitivity",), ("weights",)), (5, 3), panels=_ANALYSE),
     "geometry": Layout("Geometry", (("geometry",),), panels=_ANALYSE),
     "paths": Layout("Paths", (("paths",), ("geometry",)), (1, 1), panels=_ANALYSE),
     "robustness": Layout("Robustness", (("robustness",), ("geometry",)), (1, 1), panels=_ANALYSE),
@@ -133,14 +131,15 @@ class Slot(QFrame):
         self.setMinimumSize(240, 180)
         self._row, self._column = row, column
         self._bar: QWidget | None = getattr(view, "bar", None)
+        self._wide: bool | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """A wide slot has the view's controls in its header; a narrow one under it."""
         super().resizeEvent(event)
         wide = event.size().width() >= ONE_ROW
-        inside = self._bar is not None and self._bar.parent() is self.header
-        if self._bar is None or wide == inside:
+        if self._bar is None or wide == self._wide:
             return
+        self._wide = wide
         if wide:
             self._row.insertWidget(self._row.indexOf(self._enlarge), self._bar, 100)
         else:

@@ -174,7 +174,12 @@ def draw_label(ax: Plot, mark: Label, ink: Ink) -> None:
         align = {"left": "left", "centre": "center", "right": "right"}[mark.anchor]
         colour = ink.theme.colour(mark.colour)
         ax.update_datalim([(mark.x, mark.y)])
-        ax.text(mark.x, mark.y, mark.text, color=colour, ha=align, va="center", size=7, zorder=7)
+        text = mark.text
+        if mark.width is not None:
+            low, high = ax.get_xlim()
+            room = ink.width * mark.width / max(abs(high - low), 1e-12) / (7 * 0.56)
+            text = text if len(text) <= room else text[: max(int(room) - 1, 1)] + "…"
+        ax.text(mark.x, mark.y, text, color=colour, ha=align, va="center", size=7, zorder=7)
 
 
 def draw_picture(ax: Plot, mark: Picture, ink: Ink) -> None:

@@ -150,6 +150,8 @@ class Label:
     text: str
     colour: str = "muted"
     anchor: Literal["left", "centre", "right"] = "centre"
+    width: float | None = None
+    """Room along x, in data units; a text that is longer ends in "…"."""
 
 
 @dataclass(frozen=True, eq=False)

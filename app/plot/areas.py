@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRectF
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetrics
 
 from app.figures.colours import mapped
 from app.figures.emphasis import DIMMED
@@ -173,15 +173,31 @@ class LabelArtist(Artist):
         self.text = pg.TextItem("")
         self.text.setFont(_small())
         self.add(self.text, 0)
+        self._mark: Any = None
+        box.sigTransformChanged.connect(self._elide)
+        box.sigResized.connect(self._elide)
 
     def show(self, mark: Any, canvas: Canvas) -> None:
         x, y = float(canvas.x(mark.x)), float(canvas.y(mark.y))
         self.text.setVisible(bool(np.isfinite(x) and np.isfinite(y)))
         if not self.text.isVisible():
             return
-        self.text.setText(mark.text, QColor(canvas.theme.colour(mark.colour)))
+        self._mark = mark
+        self.text.setColor(QColor(canvas.theme.colour(mark.colour)))
+        self._elide()
         self.text.setAnchor(({"left": 0.0, "centre": 0.5, "right": 1.0}[mark.anchor], 0.5))
         self.text.setPos(x, y)
+
+    def _elide(self) -> None:
+        """Cut the text to the room it has at this zoom."""
+        if self._mark is None:
+            return
+        text = self._mark.text
+        if self._mark.width is not None:
+            pixel = self._box.viewPixelSize()[0] or 1.0
+            room = int(self._mark.width / pixel)
+            text = QFontMetrics(_small()).elidedText(text, Qt.TextElideMode.ElideRight, room)
+        self.text.setPlainText(text)
 
 
 def _small() -> QFont:

@@ -18,7 +18,7 @@ from app.plot.bounds import bounds
 from app.plot.gestures import GestureBox, Tool
 from app.plot.pointer import Pointer
 from app.plot.sameness import same
-from app.plot.strips import ColourBar, LegendStrip
+from app.plot.strips import ColourBar, ElidedLabel, LegendStrip
 
 
 class AxesPanel(QWidget):
@@ -33,7 +33,7 @@ class AxesPanel(QWidget):
         self.left, self.bottom = TickAxis("left"), TickAxis("bottom")
         axes = {"left": self.left, "bottom": self.bottom}
         self.plot = pg.PlotWidget(viewBox=self.box, axisItems=axes, enableMenu=False)
-        self.title, self.note = QLabel(), QLabel()
+        self.title, self.note = ElidedLabel(), QLabel()
         self.legend = LegendStrip()
         self._bars: list[ColourBar] = []
         self._artists: list[Artist] = []

@@ -6,7 +6,7 @@ import numpy as np
 from pyqtgraph.graphicsItems.ScatterPlotItem import drawSymbol
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from app.figures.colours import lut
 from app.figures.legend import Entry
@@ -17,6 +17,21 @@ from app.plot.ticks import linear_ticks
 _SWATCH = 22.0
 _GAP = 14.0
 _BAR = 10.0
+
+
+class ElidedLabel(QLabel):
+    """One line of text that ends in "…" where there is no room for all of it."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        text = self.fontMetrics().elidedText(
+            self.text(), Qt.TextElideMode.ElideRight, self.contentsRect().width()
+        )
+        painter = QPainter(self)
+        try:
+            painter.setPen(self.palette().color(self.foregroundRole()))
+            painter.drawText(self.contentsRect(), int(self.alignment()), text)
+        finally:
+            painter.end()
 
 
 class LegendStrip(QWidget):

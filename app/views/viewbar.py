@@ -82,6 +82,7 @@ class ViewBar(QWidget):
         for tool, (text, help_text) in TOOLS.items():
             button = _button(text, f"{text}. {help_text}")
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
+            button.setFixedSize(32, 28)
             button.setCheckable(True)
             button.setAutoExclusive(True)
             button.setAccessibleName(f"{text} tool")

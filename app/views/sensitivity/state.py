@@ -55,7 +55,7 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
     return Figure(
         TITLE,
         (_map(scene, options, result), _sparsities(scene, result)),
-        column_widths=(3, 2),
+        column_widths=(5, 2),
     )
 
 
