@@ -33,6 +33,7 @@ class Launch(QObject):
         super().__init__()
         self._paths = [str(path) for path in paths]
         self.window: MainWindow | None = None
+        self.box: QMessageBox | None = None
         self._splash = QSplashScreen(splash())
         self._imported.connect(self._open)
         self._failed.connect(self._tell)
@@ -54,18 +55,28 @@ class Launch(QObject):
 
     @Slot(object)
     def _open(self, error: Exception | None) -> None:
-        if error is not None:
-            self._splash.close()
-            QMessageBox.critical(None, "Espalier", f"Espalier cannot start: {error}")
-            QApplication.exit(1)
-            return
-        from app.window import MainWindow
+        try:
+            if error is not None:
+                raise error
+            from app.window import MainWindow
 
-        self.window = MainWindow()
+            window = MainWindow()
+        except Exception as reason:  # noqa: BLE001 - without a window it is told in a box
+            self._give_up(reason)
+            return
+        self.window = window
         self.window.show()
         self._splash.finish(self.window)
         if self._paths:
             self.window.open_paths(self._paths)
+
+    def _give_up(self, error: Exception) -> None:
+        sys.__excepthook__(type(error), error, error.__traceback__)
+        self._splash.close()
+        self.box = QMessageBox(QMessageBox.Icon.Critical, "Espalier", "Espalier cannot start.")
+        self.box.setInformativeText(f"{type(error).__name__}: {error}")
+        self.box.finished.connect(_exit_with_failure)
+        self.box.open()
 
     def _on_error(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
@@ -86,6 +97,10 @@ class Launch(QObject):
 
         if self.window is not None:
             self.window.show_message(message_of(error))
+
+
+def _exit_with_failure() -> None:
+    QApplication.exit(1)
 
 
 def splash() -> QPixmap:

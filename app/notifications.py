@@ -107,6 +107,8 @@ class Notifications(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(8)
         self.setAccessibleName("Messages")
+        self._placing = QTimer(self, singleShot=True, interval=0)
+        self._placing.timeout.connect(self._place)
         host.installEventFilter(self)
         self.hide()
 
@@ -119,11 +121,12 @@ class Notifications(QWidget):
             toast.close()
         toast = Toast(message, self)
         toast.installEventFilter(self)
-        toast.destroyed.connect(self._place)
+        toast.destroyed.connect(self._placing.start)
         self._layout.addWidget(toast)
         self.show()
         toast.show()
         self._place()
+        self._placing.start()
 
     def toasts(self) -> list[Toast]:
         """The messages on screen, oldest first."""
@@ -135,8 +138,9 @@ class Notifications(QWidget):
             toast.close()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
-            self._place()
+        wanted = QEvent.Type.Resize if watched is self._host else QEvent.Type.LayoutRequest
+        if event.type() == wanted:
+            self._placing.start()  # not within the layout pass that asked for it
         return False
 
     def _place(self) -> None:

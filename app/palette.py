@@ -66,9 +66,14 @@ def ranked(query: str, actions: Iterable[Action]) -> list[Action]:
     return [action for _, action in fitting]
 
 
+def label(action: Action) -> str:
+    """The title as it reads outside its menu: "Export Overview: PDF…"."""
+    _, _, submenu = action.menu.partition("/")
+    return f"{submenu}: {action.title}" if submenu else action.title
+
+
 def _text(action: Action) -> str:
-    path = action.menu.replace("/", " ")
-    return f"{action.title.replace('&', '')} {path}"
+    return f"{label(action)} {action.menu.partition('/')[0]}"
 
 
 class _Model(QAbstractListModel):
@@ -84,7 +89,7 @@ class _Model(QAbstractListModel):
             return None
         action = self.actions[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return action.title.replace("&", "")
+            return label(action)
         if role == Qt.ItemDataRole.ToolTipRole:
             return action.help
         return action if role == Qt.ItemDataRole.UserRole else None

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
-from PySide6.QtGui import QUndoCommand
 from PySide6.QtWidgets import QWidget
 
 from analysis.devices import default_device
@@ -24,11 +23,11 @@ from analysis.request import Compute, Request
 from app import opening
 from app.answers import Answers
 from app.documents import Documents
+from app.history import Listing, restored_selection
 from app.jobs import Jobs
 from app.linking import Selection, describe_pick, pick
 from app.notifications import Message, message_of
 from app.scene import Scene
-from app.selection import SelectionState
 from app.stage import Stage
 
 SETTLE_MS = 30
@@ -136,7 +135,9 @@ class Session(QObject):
         )
         names = ", ".join(self.documents.models[key].name for key in gone)
         if gone:
-            self.selection.undo_stack.push(_Listing(self, (), gone, new, f"Remove {names}"))
+            self.selection.undo_stack.push(
+                Listing(self.documents, self.selection, (), gone, new, f"Remove {names}")
+            )
 
     def evaluation(self, key: str) -> Evaluation | None:
         """The evaluation of a model on the study's data, when it is known."""
@@ -149,7 +150,9 @@ class Session(QObject):
         state = self.selection.state
         models = (*(key for key in state.models if key != model.key), model.key)
         new = dataclasses.replace(state, models=models, focus=model.key)
-        command = _Listing(self, (model.key,), (), new, f"Add {model.name}")
+        command = Listing(
+            self.documents, self.selection, (model.key,), (), new, f"Add {model.name}"
+        )
         self.selection.undo_stack.push(command)
 
     # ---------------------------------------------------------------- selecting
@@ -257,7 +260,7 @@ class Session(QObject):
         self.answers.reset(study)
         for name, view in self.stage.views().items():
             self._restore_options(name, view)
-        self.selection.reset(_selection(study.get_state("selection"), self.documents))
+        self.selection.reset(restored_selection(study.get_state("selection"), self.documents))
         self.restored.emit()
         self._settle.start()
 
@@ -270,59 +273,9 @@ class Session(QObject):
                 return
 
 
-def _selection(kept: Any, documents: Documents) -> SelectionState:
-    """The remembered selection as far as it still makes sense; all models when there is none."""
-    listed = tuple(model.key for model in documents.listed())
-    if not isinstance(kept, dict):
-        return SelectionState(models=listed)
-    known = {field.name for field in dataclasses.fields(SelectionState)}
-    fields = {name: _tuples(value) for name, value in kept.items() if name in known}
-    fields["models"] = tuple(key for key in fields.get("models", listed) if key in listed)
-    for name in ("reference", "focus"):
-        if fields.get(name) not in listed:
-            fields[name] = ""
-    return SelectionState(**fields)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
 def _single_shot(owner: QObject, interval: int, slot: Any) -> QTimer:
     timer = QTimer(owner)
     timer.setSingleShot(True)
     timer.setInterval(interval)
     timer.timeout.connect(slot)
     return timer
-
-
-class _Listing(QUndoCommand):
-    """Models come into the lists or leave them, and the selection follows."""
-
-    def __init__(
-        self,
-        session: Session,
-        shown: tuple[str, ...],
-        hidden: tuple[str, ...],
-        new: SelectionState,
-        text: str,
-    ) -> None:
-        super().__init__(text)
-        self._session = session
-        self._shown, self._hidden = shown, hidden
-        self._old, self._new = session.selection.state, new
-
-    def redo(self) -> None:
-        self._apply(self._shown, self._hidden, self._new)
-
-    def undo(self) -> None:
-        self._apply(self._hidden, self._shown, self._old)
-
-    def _apply(
-        self, shown: tuple[str, ...], hidden: tuple[str, ...], state: SelectionState
-    ) -> None:
-        for key in shown:
-            self._session.documents.hide(key, False)
-        for key in hidden:
-            self._session.documents.hide(key, True)
-        self._session.selection.show(state)

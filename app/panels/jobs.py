@@ -189,7 +189,7 @@ class JobsPanel(QWidget):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, width in enumerate((0, 240, 120, 110, 76, 84, 110)):
+        for column, width in enumerate((0, 150, 110, 104, 72, 84, 104)):
             if width:
                 table.setColumnWidth(column, width)
 

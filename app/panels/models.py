@@ -175,7 +175,7 @@ class ModelsPanel(QStackedWidget):
             return
         low, high = evaluation.interval
         accuracy = f"{100 * evaluation.accuracy:.1f} ± {50 * (high - low):.1f} %"
-        item.setData(0, NUMBERS, f"{sparsity} · accuracy {accuracy}")
+        item.setData(0, NUMBERS, f"{sparsity} · acc. {accuracy}")
         item.setToolTip(
             0,
             f"{model.name}\n{model.architecture.title}\n{model.source}\n"

@@ -26,12 +26,23 @@ def launch(qtbot, tmp_path, monkeypatch):
 
 def test_the_window_opens_after_the_imports_and_shows_errors(launch, qtbot, capsys):
     launch.start()
-    qtbot.waitUntil(lambda: launch.window is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: bool(launch.window or launch.box), timeout=WAIT)
+    assert launch.box is None, launch.box.informativeText()
     assert launch.window.isVisible()
     error = RuntimeError("from anywhere")
     sys.excepthook(RuntimeError, error, None)
     qtbot.waitUntil(lambda: bool(launch.window.notifications.toasts()), timeout=WAIT)
     assert "from anywhere" in launch.window.notifications.toasts()[0].message.text
+
+
+def test_a_start_that_fails_is_told(launch, qtbot, monkeypatch):
+    monkeypatch.setattr(launch, "_import", lambda: launch._imported.emit(ImportError("no torch")))
+    launch.start()
+    qtbot.waitUntil(lambda: launch.box is not None, timeout=WAIT)
+    assert "no torch" in launch.box.informativeText()
+    launch.box.finished.disconnect()
+    launch.box.close()
+    launch.box.deleteLater()
 
 
 def test_the_splash_is_painted(qapp):
