@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -88,8 +89,9 @@ class Model:
         module.load_state_dict(state, strict=True, assign=True)
         return module.eval()
 
-    def zeros(self) -> dict[str, int]:
-        """Zero weights of each prunable layer, counted, by layer name."""
+    @cached_property
+    def zeros(self) -> Mapping[str, int]:
+        """Zero weights of each prunable layer, counted once, by layer name."""
         return {
             layer.name: layer.parameters - int(torch.count_nonzero(self.weight(layer.parameter)))
             for layer in self.layers
@@ -98,7 +100,7 @@ class Model:
     @property
     def sparsity(self) -> float:
         """Zeros among the weights of the prunable layers, divided by their number."""
-        return sum(self.zeros().values()) / sum(layer.parameters for layer in self.layers)
+        return sum(self.zeros.values()) / sum(layer.parameters for layer in self.layers)
 
     def renamed(self, name: str) -> Model:
         return replace(self, name=name)

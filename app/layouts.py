@@ -81,7 +81,9 @@ _ANALYSE = ("models", "inspector", "samples", "jobs")
 
 PRESETS: dict[str, Layout] = {
     "prune": Layout("Prune", (("overview", "weights"),), heights=((2, 1),)),
-    "sensitivity": Layout("Sensitivity", (("sensitivity",), ("weights",)), (5, 3), panels=_ANALYSE),
+    "sensitivity": Layout(
+        "Sensitivity", (("sensitivity",), ("weights",)), (5, 3), panels=_ANALYSE
+    ),
     "geometry": Layout("Geometry", (("geometry",),), panels=_ANALYSE),
     "paths": Layout("Paths", (("paths",), ("geometry",)), (1, 1), panels=_ANALYSE),
     "robustness": Layout("Robustness", (("robustness",), ("geometry",)), (1, 1), panels=_ANALYSE),

@@ -86,6 +86,17 @@ class Scene:
         return {entity: ids for entity, ids in chosen.items() if ids}
 
 
+def default_reference(focus: Model | None, models: Mapping[str, Model]) -> Model | None:
+    """What the model in focus is compared with unless the user says otherwise: the dense model it
+    was pruned from, itself when it is dense, else the first dense model there is."""
+    if focus is not None:
+        if focus.is_dense:
+            return focus
+        if focus.origin is not None and focus.origin.base in models:
+            return models[focus.origin.base]
+    return next((m for m in models.values() if m.is_dense), focus)
+
+
 def scene_of(study: Study, selection: SelectionState | Mapping[str, Any] | None = None) -> Scene:
     """The scene of a study: `selection` resolved to its models and data.
 
@@ -109,9 +120,8 @@ def scene_of(study: Study, selection: SelectionState | Mapping[str, Any] | None 
     models = {model.key: model for model in study.models()}
     wanted = selection.models or tuple(k for k in models if not entries[k].hidden)
     visible = tuple(models[key] for key in wanted if key in models)
-    dense = next((m for m in models.values() if m.is_dense), None)
-    reference = models.get(selection.reference, dense)
     focus = models.get(selection.focus, visible[-1] if visible else None)
+    reference = models.get(selection.reference) or default_reference(focus, models)
     return Scene(
         models=visible,
         styles={key: style_of(entry.position) for key, entry in entries.items()},

@@ -27,7 +27,7 @@ from app.history import Listing, restored_selection
 from app.jobs import Jobs
 from app.linking import Selection, describe_pick, pick
 from app.notifications import Message, message_of
-from app.scene import Scene
+from app.scene import Scene, default_reference
 from app.stage import Stage
 
 SETTLE_MS = 30
@@ -206,9 +206,8 @@ class Session(QObject):
         models = tuple(listed[key] for key in state.models if key in listed)
         if not models or data is None:
             return None
-        dense = [model for model in (*models, *listed.values()) if model.is_dense]
-        reference = listed.get(state.reference) or (dense[0] if dense else models[0])
         focus = listed[state.focus] if state.focus in {m.key for m in models} else models[-1]
+        reference = listed.get(state.reference) or default_reference(focus, listed) or models[0]
         styles = {key: documents.style(key) for key in documents.models}
         state = dataclasses.replace(
             state,

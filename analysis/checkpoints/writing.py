@@ -65,7 +65,7 @@ def describe(model: Model, extra: Mapping[str, Any]) -> dict[str, Any]:
         "recipe": dict(origin.recipe) if origin else None,
         "requested_sparsity": origin.sparsity if origin else None,
         "sparsity": model.sparsity,
-        "zeros": sum(model.zeros().values()),
+        "zeros": sum(model.zeros.values()),
         "prunable": sum(layer.parameters for layer in model.layers),
         "seed": origin.seed if origin else None,
         "calibration": origin.calibration if origin else "",

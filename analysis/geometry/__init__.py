@@ -6,6 +6,7 @@ from analysis.geometry.classifier import angles, boundary_normals, margins
 from analysis.geometry.embed import Embed, Embedding
 from analysis.geometry.geometry import FeatureGeometry, Geometry
 from analysis.geometry.neighbours import exact_knn, knn_jaccard, knn_overlap
+from analysis.geometry.overlap import NeighbourOverlap, Overlap
 from analysis.geometry.pca import principal_plane
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Embedding",
     "FeatureGeometry",
     "Geometry",
+    "NeighbourOverlap",
+    "Overlap",
     "angles",
     "boundary_normals",
     "exact_knn",

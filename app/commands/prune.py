@@ -103,7 +103,7 @@ def _calibrated(data: Data, other: Data) -> Data:
 
 
 def _account(model: Model, pruned: Pruned, request: Prune) -> dict[str, Any]:
-    zeros = model.zeros()
+    zeros = model.zeros
     layers = [
         {
             "name": layer.name,

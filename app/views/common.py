@@ -48,6 +48,14 @@ def compared(scene: Scene) -> tuple[Model, ...]:
     return (scene.reference, scene.focus)
 
 
+def same_architecture(scene: Scene) -> tuple[Model, ...]:
+    """As `compared`, for what is compared unit by unit: another architecture stands alone."""
+    models = compared(scene)
+    if len(models) == 2 and models[0].architecture is not models[1].architecture:
+        return models[1:]
+    return models
+
+
 def colour_of(scene: Scene, model: Model) -> str:
     style = scene.styles.get(model.key)
     return style.colour if style else "ink"

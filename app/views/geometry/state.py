@@ -12,7 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.geometry import Embed, Embedding, FeatureGeometry, Geometry, knn_overlap
+from analysis.geometry import (
+    Embed,
+    Embedding,
+    FeatureGeometry,
+    Geometry,
+    NeighbourOverlap,
+    Overlap,
+)
 from analysis.models import Model
 from analysis.request import Request
 from app.figures.spec import Axes, Axis, Colouring, Figure, Line, Points, Rule
@@ -48,10 +55,18 @@ def requests(
     ready = [answers.get(label) for label in asked]
     if models and all(isinstance(result, FeatureGeometry) for result in ready):
         rows = _rows(scene, options)
-        asked["embedding"] = Embed(
-            tuple(result.features[rows] for result in ready),
-            options.embedding,
-        )
+        if len({result.features.shape[1] for result in ready}) == 1:
+            features = tuple(result.features[rows] for result in ready)
+            asked["embedding"] = Embed(features, options.embedding)
+        else:
+            for model, result in zip(models, ready, strict=True):
+                asked[f"embedding:{model.key}"] = Embed(
+                    (result.features[rows],), options.embedding
+                )
+        if options.colour == "neighbours kept":
+            asked["neighbours"] = NeighbourOverlap(
+                ready[0].features[rows], ready[-1].features[rows]
+            )
     return asked
 
 
@@ -60,12 +75,12 @@ def _rows(scene: Scene, options: Options) -> np.ndarray:
 
 
 def _layer(scene: Scene) -> str:
-    """The selected layer; "" = the classifier's input, also when the classifier is selected."""
+    """The selected layer if all compared models have it; "" = the classifier's input, also when
+    the classifier itself is selected."""
     layer = scene.selection.layer
-    reference = scene.reference
-    if reference is None or layer == reference.architecture.classifier:
-        return ""
-    return layer if any(known.name == layer for known in reference.layers) else ""
+    models = compared(scene)
+    known = [{entry.name for entry in m.layers} - {m.architecture.classifier} for m in models]
+    return layer if known and all(layer in names for names in known) else ""
 
 
 def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure:
@@ -76,9 +91,8 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
     if any(result is None for result in results):
         return Figure(TITLE, message="Collecting features …")
     rows = _rows(scene, options)
-    embedding: Embedding | None = answers.get("embedding")
     panels = [
-        _embedding(scene, options, models, results, embedding, rows, i) for i in range(len(models))
+        _embedding(scene, options, models, results, answers, rows, i) for i in range(len(models))
     ]
     where = _layer(scene) or "the classifier's input"
     if results[0].margin.size:
@@ -99,80 +113,85 @@ def _embedding(
     options: Options,
     models: tuple[Model, ...],
     results: list[FeatureGeometry],
-    embedding: Embedding | None,
+    answers: Mapping[str, Any],
     rows: np.ndarray,
     i: int,
 ) -> Axes:
     model = models[i]
-    axes = {"title": model.name, "row": 0, "column": i, "equal": True}
-    blank = Axis("", ticks=())
-    if (
-        embedding is None
-        or len(embedding.coordinates) <= i
-        or len(embedding.coordinates[i]) != len(rows)
-    ):
-        return Axes(blank, blank, (), note="embedding …", **axes)
-    xy = embedding.coordinates[i]
+    axes: dict[str, Any] = {"title": model.name, "row": 0, "column": i, "equal": True}
+    joint: Embedding | None = answers.get("embedding")
+    embedding = joint or answers.get(f"embedding:{model.key}")
+    place = i if joint is not None else 0
+    if embedding is None or len(embedding.coordinates[place]) != len(rows):
+        return Axes(Axis("", ticks=()), Axis("", ticks=()), (), note="embedding …", **axes)
     limits = _joint_limits(embedding)
-    labels = scene.evaluation.labels[rows]
-    note = (
-        f"joint {embedding.method.upper()}, n = {len(rows):,}; "
-        f"trustworthiness {embedding.trustworthiness[i]:.3f}"
-    )
-    marks: list[Points] = []
-    if options.colour == "class":
-        for c in np.unique(labels):
-            of = labels == c
-            marks.append(
-                Points(
-                    xy[of, 0],
-                    xy[of, 1],
-                    class_colour(int(c)),
-                    size=5,
-                    label=scene.evaluation.classes[c],
-                    entity="sample",
-                    ids=rows[of],
-                    hints=_hints(scene, rows[of]),
-                )
-            )
-    else:
-        values, colouring, extra = _colour_values(options, results, rows, i)
-        note += extra
-        marks.append(
-            Points(
-                xy[:, 0],
-                xy[:, 1],
-                values=values,
-                colouring=colouring,
-                size=5,
-                entity="sample",
-                ids=rows,
-                hints=_hints(scene, rows),
-            )
-        )
+    marks, extra = _cloud(scene, options, results[i], answers, embedding.coordinates[place], rows)
+    together = "joint " if len(embedding.coordinates) > 1 else ""
+    trust = embedding.trustworthiness[place]
+    quality = f"trustworthiness {trust:.3f}" if np.isfinite(trust) else "being refined"
     return Axes(
         Axis(f"{embedding.method.upper()} 1", limits=limits[0], ticks=()),
         Axis(f"{embedding.method.upper()} 2", limits=limits[1], ticks=()),
-        tuple(marks),
-        note=note,
+        marks,
+        note=f"{together}{embedding.method.upper()}, n = {len(rows):,}; {quality}{extra}",
         legend=options.colour == "class" and i == len(models) - 1,
         **axes,
     )
 
 
+def _cloud(
+    scene: Scene,
+    options: Options,
+    result: FeatureGeometry,
+    answers: Mapping[str, Any],
+    xy: np.ndarray,
+    rows: np.ndarray,
+) -> tuple[tuple[Points, ...], str]:
+    """The embedded images, coloured as asked, and what the note has to say of the colour."""
+    if options.colour == "class":
+        labels = scene.evaluation.labels[rows]
+        return tuple(
+            Points(
+                xy[labels == c, 0],
+                xy[labels == c, 1],
+                class_colour(int(c)),
+                size=5,
+                label=scene.evaluation.classes[c],
+                entity="sample",
+                ids=rows[labels == c],
+                hints=_hints(scene, rows[labels == c]),
+            )
+            for c in np.unique(labels)
+        ), ""
+    values, colouring, extra = _colour_values(options, result, answers, rows)
+    points = Points(
+        xy[:, 0],
+        xy[:, 1],
+        values=values,
+        colouring=colouring,
+        size=5,
+        entity="sample",
+        ids=rows,
+        hints=_hints(scene, rows),
+    )
+    return (points,), extra
+
+
 def _colour_values(
-    options: Options, results: list[FeatureGeometry], rows: np.ndarray, i: int
+    options: Options, result: FeatureGeometry, answers: Mapping[str, Any], rows: np.ndarray
 ) -> tuple[np.ndarray, Colouring, str]:
-    if options.colour == "margin" and results[i].margin.size:
-        margin = results[i].margin[rows]
+    if options.colour == "margin":
+        margin = result.margin[rows] if result.margin.size else np.full(len(rows), np.nan)
         reach = float(np.nanmax(np.abs(margin), initial=1e-9))
-        return margin, Colouring("vik_r", (-reach, reach), "margin"), ""
-    k = min(10, len(rows) - 1)
-    overlap = knn_overlap(results[0].features[rows], results[-1].features[rows], k)
+        missing = "" if result.margin.size else "; no margin: this layer has no classifier"
+        return margin, Colouring("vik_r", (-reach, reach), "margin"), missing
+    overlap: Overlap | None = answers.get("neighbours")
+    if overlap is None:
+        return np.full(len(rows), np.nan), Colouring("cividis", (0.0, 1.0), ""), ""
     return (
-        overlap,
-        Colouring("cividis", (0.0, 1.0), f"of {k} neighbours kept"),
-        f"; mean overlap of {k} neighbours {overlap.mean():.3f}",
+        overlap.values,
+        Colouring("cividis", (0.0, 1.0), f"of {overlap.k} neighbours kept"),
+        f"; mean overlap of {overlap.k} neighbours {overlap.values.mean():.3f}",
     )
 
 

@@ -13,7 +13,7 @@ from analysis.paths import NeuronPaths, PathResult, compare_paths, node_states
 from analysis.request import Request
 from app.figures.spec import Axes, Axis, Bars, Figure, Line, Marker, Points, Rule
 from app.scene import Scene
-from app.views.common import compared, evaluation_rows, nothing_open, producing_layer
+from app.views.common import evaluation_rows, nothing_open, producing_layer, same_architecture
 
 TITLE = "Neuron paths"
 
@@ -67,12 +67,12 @@ def requests(
             steps=options.steps,
             top=options.top,
         )
-        for model in compared(scene)
+        for model in same_architecture(scene)
     }
 
 
 def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure:
-    models = compared(scene)
+    models = same_architecture(scene)
     if not models:
         return nothing_open(TITLE)
     results = [answers.get(f"paths:{model.key}") for model in models]

@@ -147,6 +147,6 @@ def _sparsities(scene: Scene, result: SensitivityMap) -> Axes:
 
 
 def _layer_sparsity(model: Model, layers: tuple[str, ...]) -> np.ndarray:
-    zeros = model.zeros()
+    zeros = model.zeros
     sizes = {layer.name: layer.parameters for layer in model.layers}
     return np.array([zeros[name] / sizes[name] if name in zeros else np.nan for name in layers])

@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from analysis.models import Model
 from analysis.request import Request
 from analysis.weights import LayerWeights, Weights
 from app.figures.spec import Axes, Axis, Bars, Colouring, Figure, Line, Matrix, Table
 from app.scene import Scene
-from app.views.common import colour_of, compared, nothing_open, percent
+from app.views.common import colour_of, nothing_open, percent, same_architecture
 
 TITLE = "Weights"
 
@@ -28,33 +29,30 @@ class Options(BaseModel):
     )
 
 
-def chosen_layer(scene: Scene) -> str:
-    """The selected layer, or the largest one when none of this model is selected."""
-    if scene.reference is None:
-        return ""
-    layers = scene.reference.layers
-    if any(layer.name == scene.selection.layer for layer in layers):
+def chosen_layer(scene: Scene, model: Model) -> str:
+    """The selected layer, or the largest one when the model has none of that name."""
+    if any(layer.name == scene.selection.layer for layer in model.layers):
         return scene.selection.layer
-    return max(layers, key=lambda layer: layer.parameters).name
+    return max(model.layers, key=lambda layer: layer.parameters).name
 
 
 def requests(
     scene: Scene, options: Options, answers: Mapping[str, Any]
 ) -> dict[str, Request[Any]]:
-    models = compared(scene)
+    models = same_architecture(scene)
     if not models:
         return {}
     model = models[-1]
-    return {"weights": Weights(model, models[0], chosen_layer(scene), options.bins)}
+    return {"weights": Weights(model, models[0], chosen_layer(scene, model), options.bins)}
 
 
 def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure:
-    models = compared(scene)
+    models = same_architecture(scene)
     if not models:
         return nothing_open(TITLE)
     result: LayerWeights | None = answers.get("weights")
     if result is None:
-        return Figure(TITLE, message=f"Reading {chosen_layer(scene)} …")
+        return Figure(TITLE, message=f"Reading {chosen_layer(scene, models[-1])} …")
     model = models[-1]
     panels = (
         _histogram(scene, result, options, model.name),
@@ -66,7 +64,7 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
 
 
 def _histogram(scene: Scene, result: LayerWeights, options: Options, name: str) -> Axes:
-    models = compared(scene)
+    models = same_architecture(scene)
     log = options.counts == "logarithmic"
     marks = []
     for model, counts in zip(

@@ -110,7 +110,7 @@ def test_pruned_file_comes_back_tensor_by_tensor(tmp_path: Path, pruned: Model) 
     expected = pruned.state_dict()
     assert list(again.weights) == list(expected)
     assert all(torch.equal(again.weights[name], expected[name]) for name in expected)
-    assert again.zeros() == pruned.zeros()
+    assert again.zeros == pruned.zeros
     assert report.origin["recipe"] == {"criterion": {"type": "Magnitude"}, "steps": (1, 2)}
     assert report.origin["base"] == pruned.origin.base  # type: ignore[union-attr]
     assert report.evidence == ("named in the file, and all names and shapes agree",)
@@ -166,7 +166,7 @@ def test_unusable_targets_and_extras(tmp_path: Path, pruned: Model) -> None:
 
 def test_inspect_agrees_with_the_pruned_model(tmp_path: Path, pruned: Model) -> None:
     inspection = inspect(write_pruned(pruned, tmp_path / "a.safetensors", {}))
-    assert {layer.name: layer.zeros for layer in inspection.layers} == pruned.zeros()
+    assert {layer.name: layer.zeros for layer in inspection.layers} == pruned.zeros
     assert inspection.sparsity == pruned.sparsity
     assert inspection.architecture == "demo-resnet"
     meta, arrays = pack(inspection)

@@ -35,7 +35,7 @@ def test_zeros_are_exactly_those_asked_for(name: str, sparsity: float, seed: int
     after, pruned = run(PRESETS[name].recipe, sparsity, seed=seed)
     asked = exact_count(sparsity, PARAMETERS)
     assert (pruned.audit.asked, pruned.audit.got, pruned.audit.removed) == (asked,) * 3
-    assert sum(after.zeros().values()) == pruned.audit.zeros == asked
+    assert sum(after.zeros.values()) == pruned.audit.zeros == asked
     assert after.sparsity == pytest.approx(asked / PARAMETERS)
 
 

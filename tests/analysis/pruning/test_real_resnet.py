@@ -31,7 +31,7 @@ def images(shared_data: Path, resnet: Model) -> Dataset:
 def test_eighty_percent_to_one_weight(name: str, resnet: Model, images: Dataset) -> None:
     request = Prune(resnet, recipe_named(name), 0.8, images)
     pruned = request()
-    zeros = pruned_model(resnet, pruned, request).zeros()
+    zeros = pruned_model(resnet, pruned, request).zeros
     assert sum(zeros.values()) == pruned.audit.zeros == 214_669  # 0.8 × 268,336 = 214,668.8
     assert zeros == {row.name: row.zeros for row in pruned.audit.layers}
 

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pyqtgraph as pg
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QImage, QMouseEvent
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 
 from app.figures.spec import Axes, Axis, Figure, Points
 from app.figures.themes import DARK, LIGHT
@@ -18,10 +16,10 @@ from app.plot import FigureCanvas
 from app.plot.artists import LARGE, PointsArtist
 from app.plot.panel import AxesPanel
 from tests.app import samples
+from tests.app.gestures import LEFT, NONE, drag, place
 
-NONE, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
 CTRL, ALT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.AltModifier
-LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
@@ -40,33 +38,6 @@ def square() -> Figure:
     points = Points(x, y, size=12, entity="sample", ids=np.arange(4), hints=tuple("abcd"))
     limits = (-0.5, 1.5)
     return Figure("S", (Axes(Axis("x", limits=limits), Axis("y", limits=limits), (points,)),))
-
-
-def place(panel: AxesPanel, x: float, y: float) -> QPoint:
-    """Viewport pixel of a data position."""
-    scene = panel.box.mapViewToScene(QPointF(x, y))
-    return panel.plot.mapFromScene(scene)
-
-
-def drag(panel: AxesPanel, corners, keys=NONE, release=True, end_keys=None) -> None:
-    port = panel.plot.viewport()
-    path = [place(panel, *corner) for corner in corners]
-    QTest.mousePress(port, LEFT, keys, path[0])
-    for before, here in pairwise(path):
-        for share in (0.3, 0.6, 1.0):
-            QTest.qWait(12)  # pyqtgraph takes at most 100 moves a second
-            at = QPointF(before * (1 - share) + here * share)
-            move = QMouseEvent(
-                QEvent.Type.MouseMove,
-                at,
-                port.mapToGlobal(at),
-                Qt.MouseButton.NoButton,
-                LEFT,
-                keys,
-            )
-            QApplication.sendEvent(port, move)
-    if release:
-        QTest.mouseRelease(port, LEFT, keys if end_keys is None else end_keys, path[-1])
 
 
 def colours(widget) -> int:

@@ -119,7 +119,7 @@ def test_weights_follow_the_layer_and_count_zeros(scene: Scene) -> None:
     chosen = replace(scene, selection=replace(scene.selection, layer=layer))
     figure, answers = answered(chosen, "weights")
     assert answers["weights"].layer == layer
-    assert answers["weights"].zeros == scene.models[1].zeros()[layer]
+    assert answers["weights"].zeros == scene.models[1].zeros[layer]
     units = next(b for b in marks(figure, Bars) if b.entity == "unit")
     assert units.ids[0] == f"{layer}:0"
 
