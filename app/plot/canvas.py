@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QLabel, QStackedLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from app.figures.layout import stretches
 from app.figures.legend import shared_bars
@@ -197,6 +197,8 @@ class FigureCanvas(QWidget):
             self._grid.addWidget(
                 widget, panel.row, panel.column, panel.row_span, panel.column_span
             )
+            # The figure's shares decide, not what a plot or a table would like.
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
             widget.show()
             self._shown.append((panel, widget))
         for index in range(max(self._grid.rowCount(), len(rows))):

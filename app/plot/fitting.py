@@ -7,7 +7,7 @@ from dataclasses import replace
 from app.figures.layout import stretches
 from app.figures.spec import Axes, Figure, Panel
 
-AXES_ROOM = (200, 170)
+AXES_ROOM = (200, 200)
 TABLE_ROOM = (240, 90)
 """Least width and height in pixels in which a panel can still be read."""
 

@@ -137,7 +137,7 @@ def _maps(
         start = i * (width + 1)
         block = 100 * rates[model.key] - base
         values[:, start : start + width] = block
-        names.append(Label(start - 0.5, -0.85, model.name, "ink", "left", width + 0.8))
+        names.append(Label(start - 0.5, -0.85, model.name, "ink", "left", width + 0.3))
         ticks += [(float(start + k), str(s) if s else "0") for k, s in enumerate(severities)]
         for r, name in enumerate(grid.corruptions):
             for k, severity in enumerate(severities):
