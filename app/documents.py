@@ -111,10 +111,10 @@ class Documents(QObject):
         """Add a checkpoint (a path, or "demo:resnet") to the study."""
         study = self.study
         name = source if source.startswith("demo:") else Path(source).name
-        # The data are looked at on the worker: those that were dropped together come first.
+        # The study is asked for its data on the worker: those dropped together came first.
         self._run(
             f"Open {name}",
-            lambda report: (study, *opening.add_model(study, source, self.data)),
+            lambda report: (study, *opening.add_model(study, source)),
             self._added,
         )
 

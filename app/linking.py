@@ -90,8 +90,8 @@ def pick(
 ) -> SelectionState:
     """What picking marks in a view means, whatever the view.
 
-    Samples, classes and units follow the mode. A layer, a model and a cell are chosen one at a
-    time: the last id counts, and picking nothing changes nothing.
+    Samples, classes and units follow the mode. A layer and a model are chosen one at a time: the
+    last id counts, and picking nothing changes nothing. A cell means something in its view alone.
     """
     chosen = list(ids)
     if entity == "sample":
@@ -110,8 +110,6 @@ def pick(
     if entity == "model":
         models = state.models if last in state.models else (*state.models, last)
         return replace(state, models=models, focus=last)
-    if entity == "cell":
-        return replace(state, layer=last.rpartition(":")[0], units=())
     return state
 
 
@@ -125,4 +123,4 @@ def describe_pick(entity: str, state: SelectionState) -> str:
         return f"Select {len(state.units)} units"
     if entity == "cell" and state.corruption:
         return f"Choose {state.corruption.replace('_', ' ')} {state.severity}"
-    return f"Choose {state.layer}" if entity in ("layer", "cell") else "Choose model"
+    return f"Choose {state.layer}" if entity == "layer" else "Choose model"

@@ -60,15 +60,17 @@ def load_study(study: Study) -> OpenedStudy:
     return OpenedStudy(study, models, data, tuple(problems))
 
 
-def add_model(
-    study: Study, source: str, data: Data | None
-) -> tuple[Model, Data | None, tuple[str, ...]]:
+def add_model(study: Study, source: str) -> tuple[Model, Data | None, tuple[str, ...]]:
     """Open a checkpoint into the study; a demo model brings its data when there are none.
 
     Returns the model, the study's data, and what the load report found remarkable. InputError
     when the model cannot be read or does not fit the study's data.
     """
     model, report = open_model(source)
+    try:
+        data = study.data
+    except InputError:  # they are gone: told when the study was opened
+        data = None
     if data is not None:
         check_fits(model, data.evaluation)
     model = study.add_model(model)
@@ -88,8 +90,9 @@ def remarks(report: Any) -> tuple[str, ...]:
 
 
 def set_data(study: Study, source: str) -> Data:
-    """Make `source` the study's data, when it fits all of its models. InputError otherwise."""
-    models = study.models()
+    """Make `source` the study's data, when it fits all listed models. InputError otherwise."""
+    hidden = {entry.key for entry in study.entries() if entry.hidden}
+    models = [model for model in study.models() if model.key not in hidden]
     if models:  # looked at before anything is recorded: the study keeps its data on an error
         data = open_data(source, model=models[0])
         for model in models:

@@ -28,6 +28,7 @@ from app.jobs import Jobs
 from app.linking import Selection, describe_pick, pick
 from app.notifications import Message, message_of
 from app.scene import Scene, default_reference
+from app.selection import SelectionState
 from app.stage import Stage
 
 SETTLE_MS = 30
@@ -61,7 +62,7 @@ class Session(QObject):
         self.answers.reset(self.documents.study)
         self.documents.opened.connect(self._study_opened)
         self.documents.models_changed.connect(self._settle.start)
-        self.documents.data_changed.connect(self._settle.start)
+        self.documents.data_changed.connect(self._data_changed)
         self.documents.model_added.connect(self._model_added)
         self.documents.told.connect(self.told)
         self.selection.changed.connect(self._settle.start)
@@ -155,6 +156,16 @@ class Session(QObject):
         )
         self.selection.undo_stack.push(command)
 
+    @Slot()
+    def _data_changed(self) -> None:
+        """Images are selected by their index: among other images it means others, in the history
+        as well."""
+        data = self.documents.data
+        if self.scene and data and self.scene.evaluation.key != data.evaluation.key:
+            state = self.selection.state
+            self.selection.reset(dataclasses.replace(state, samples=(), subsets=(), classes=()))
+        self._settle.start()
+
     # ---------------------------------------------------------------- selecting
 
     def change(self, text: str, gesture: str = "", **fields: Any) -> None:
@@ -169,10 +180,14 @@ class Session(QObject):
     @Slot(str, str, object, str)
     def _picked(self, view: str, entity: str, ids: Any, mode: str) -> None:
         new = self.stage.special_pick(view, entity, ids)
-        if new is None:
+        if new is None or self.scene is None:
             self.pick(entity, ids, mode)
         else:
-            self.selection.set(new, describe_pick(entity, new))
+            # The scene has reference and focus filled in: what the view left alone stays as it is.
+            changed = _differences(self.scene.selection, new)
+            self.selection.set(
+                dataclasses.replace(self.selection.state, **changed), describe_pick(entity, new)
+            )
 
     # ---------------------------------------------------------------- views
 
@@ -270,6 +285,11 @@ class Session(QObject):
                 view.options = type(view.options).model_validate(kept)
             except ValidationError:  # an older version had other options
                 return
+
+
+def _differences(old: SelectionState, new: SelectionState) -> dict[str, Any]:
+    names = (field.name for field in dataclasses.fields(new))
+    return {name: getattr(new, name) for name in names if getattr(new, name) != getattr(old, name)}
 
 
 def _single_shot(owner: QObject, interval: int, slot: Any) -> QTimer:

@@ -219,7 +219,7 @@ class Study:
         InputError when they are gone or are not the same images any more.
         """
         info = self.data_info
-        return None if info is None else self._data.get(next(iter(self.models()), None))
+        return None if info is None else self._data.get(self._first_listed())
 
     @property
     def data_info(self) -> DataInfo | None:
@@ -236,8 +236,7 @@ class Study:
     ) -> Data:
         """Open data and make them those of the study (the source is kept, not the images)."""
         place = resolved(os.fspath(source))
-        model = next(iter(self.models()), None)
-        data = open_source(place, seed, limit, calibration_size, model)
+        data = open_source(place, seed, limit, calibration_size, self._first_listed())
         self._data.set(place, data, seed, limit, calibration_size)
         return data
 
@@ -246,6 +245,11 @@ class Study:
     def collect_garbage(self, older_than: float = 86400.0) -> int:
         """Delete objects that nothing refers to and that are older than so many seconds."""
         return self._objects.collect(self._index.objects_used(), older_than)
+
+    def _first_listed(self) -> Model | None:
+        """The model that data are read for: those that were hidden may need others."""
+        hidden = {entry.key for entry in self.entries() if entry.hidden}
+        return next((model for model in self.models() if model.key not in hidden), None)
 
     def _describe(self, name: str) -> None:
         rows = (("name", name), ("created", now()), ("code", code_version()))

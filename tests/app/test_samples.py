@@ -65,7 +65,7 @@ def test_what_picking_means():
     assert pick(unit, "layer", ["fc"], "replace").units == ()
     assert pick(state, "layer", [], "replace") == state
     assert pick(state, "model", ["b"], "replace").models == ("a", "b")
-    assert pick(state, "cell", ["fc:0.5"], "replace").layer == "fc"
+    assert pick(state, "cell", ["gaussian_noise:3:a"], "replace") == state
     assert pick(state, "class", [3], "toggle").classes == (3,)
 
 

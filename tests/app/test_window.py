@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
@@ -36,15 +37,17 @@ def settled(window):
     return not window.session.jobs.active() and not window.session._settle.isActive()
 
 
+def answer_yes(window):
+    """A job may still run when a test ends: closing must not wait for a person."""
+    window.dialogs.really_close = lambda jobs: True
+
+
 @pytest.fixture
 def window(qtbot, tmp_path):
     window = MainWindow(Settings(tmp_path / "settings.json", theme="light"), make_view=FakeView)
-    qtbot.addWidget(window)
+    qtbot.addWidget(window, before_close_func=answer_yes)
     window.show()
-    yield window
-    window.session.jobs.cancel_all()
-    qtbot.waitUntil(lambda: not window.session.jobs.active(), timeout=WAIT)
-    window.close()
+    return window
 
 
 @pytest.fixture
@@ -212,6 +215,49 @@ def test_bad_input_is_told_and_the_study_stays(demo, qtbot, tmp_path):
     assert "missing.npz" in texts
     assert len(demo.session.documents.listed()) == 1
     assert demo.session.scene is not None
+
+
+def digits_npz(path, count):
+    from analysis.data import open_data
+
+    data = open_data("digits", limit=count).evaluation
+    np.savez(path, images=data.images, labels=data.labels)
+    return str(path)
+
+
+def test_a_cell_leaves_the_reference_to_follow_the_focus(demo, qtbot):
+    state = demo.session.selection.state
+    assert state.reference == ""
+    view = demo.arranger.view("robustness")
+    view.picked.emit("cell", frozenset({f"gaussian_noise:3:{state.focus}"}), "replace")
+    assert demo.session.selection.state.corruption == "gaussian_noise"
+    assert demo.session.selection.state.reference == ""
+
+
+def test_a_demo_model_leaves_the_data_that_were_opened_with_it(window, qtbot, tmp_path):
+    window.open_paths(["demo:resnet", digits_npz(tmp_path / "mine.npz", 40)])
+    qtbot.waitUntil(lambda: window.session.scene is not None and settled(window), timeout=WAIT)
+    assert window.session.documents.study.data_info.source.endswith("mine.npz")
+    assert len(window.session.scene.evaluation) == 40
+
+
+def test_other_data_forget_the_selected_images(demo, qtbot, tmp_path):
+    demo.session.pick("sample", (3, 5))
+    demo.open_paths([digits_npz(tmp_path / "mine.npz", 40)])
+    qtbot.waitUntil(lambda: len(demo.session.scene.evaluation) == 40, timeout=WAIT)
+    qtbot.waitUntil(lambda: settled(demo), timeout=WAIT)
+    assert demo.session.selection.state.samples == ()
+    assert not demo.session.selection.undo_stack.canUndo()
+
+
+def test_a_removed_model_does_not_refuse_other_data(demo, qtbot, tmp_path):
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "colour.npz", images=images, labels=np.arange(4))
+    (model,) = demo.session.documents.listed()
+    demo.session.remove_models([model.key])
+    demo.open_paths([str(tmp_path / "colour.npz")])
+    qtbot.waitUntil(lambda: len(demo.session.documents.data.evaluation) == 4, timeout=WAIT)
+    assert not demo.notifications.toasts()
 
 
 def test_files_are_dropped_on_the_window(window, qtbot, monkeypatch):

@@ -158,7 +158,8 @@ def _table(scene: Scene, done: list[tuple[Model, Evaluation]]) -> Table:
             100 * evaluation.accuracy,
             f"{100 * low:.1f} – {100 * high:.1f}",
         ]
-        if reference is None or reference is evaluation:
+        # A partial evaluation is of fewer images: there is nothing to compare it with yet.
+        if reference is None or reference is evaluation or reference.n != evaluation.n:
             row += [None, None, None, None]
         else:
             wins, losses = flips(reference, evaluation)

@@ -239,8 +239,10 @@ def picked(
     Lost: right in the reference and wrong in the model of the cell, which comes into focus; in the
     reference itself, its wrong images.
     """
-    if entity != "cell" or len(ids) != 1 or scene.reference is None:
+    if entity != "cell" or scene.reference is None:
         return None
+    if len(ids) != 1:  # cells are chosen one at a time
+        return scene.selection
     name, level, key = str(next(iter(ids))).rsplit(":", 2)
     severity = int(level)
     chosen = replace(
@@ -250,11 +252,16 @@ def picked(
         focus=key,
     )
     grids = [answers.get(f"robustness:{k}") for k in (scene.reference.key, key)]
-    if any(grid is None for grid in grids):
+    if not all(grid is not None and _computed(grid, name, severity) for grid in grids):
         return chosen
     right = [_right(grid, name, severity) for grid in grids]
     lost = ~right[1] if scene.reference.key == key else right[0] & ~right[1]
     return chosen.with_samples(frozenset(int(i) for i in _rows(scene, options)[lost]))
+
+
+def _computed(grid: RobustnessGrid, name: str, severity: int) -> bool:
+    cell = grid.corruptions.index(name), grid.severities.index(severity) if severity else 0
+    return severity == 0 or bool(np.isfinite(grid.accuracy[0][cell]))
 
 
 def _right(grid: RobustnessGrid, name: str, severity: int) -> np.ndarray:

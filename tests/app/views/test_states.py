@@ -9,6 +9,7 @@ import pytest
 
 from analysis.checkpoints import open_model
 from analysis.data import open_data
+from analysis.evaluate import Evaluate
 from analysis.pruning import Prune, pruned_model, recipe_named
 from app.figures.spec import Axes, Bars, Figure, Line, Matrix, Points, Table
 from app.scene import Scene, style_of
@@ -93,6 +94,16 @@ def test_overview_shows_each_models_accuracy(scene: Scene) -> None:
     assert table.rows[1][1] == pytest.approx(90, abs=1e-3)
 
 
+def test_overview_waits_with_comparing_until_an_evaluation_is_whole(scene: Scene) -> None:
+    state = VIEWS["overview"].state
+    _, answers = answered(scene, "overview")
+    part = scene.evaluation.subset(np.arange(20))
+    answers[f"evaluate:{scene.focus.key}"] = Evaluate(scene.focus, part)()
+    table = state.figure(scene, state.Options(), answers).panels[1]
+    assert table.rows[1][4:8] == (None, None, None, None)
+    assert table.rows[1][-1] == 20
+
+
 def test_pareto_front_keeps_what_nothing_beats() -> None:
     assert pareto_front([(0, 99), (50, 98), (50, 97), (80, 98)]) == {0, 3}
 
@@ -151,6 +162,22 @@ def test_robustness_cells_and_the_images_lost_in_one(scene: Scene) -> None:
     right = grid.predictions[0, 0, -1] == grid.labels
     wrong = other.predictions[0, 0, -1] != other.labels
     assert chosen.samples == tuple(np.flatnonzero(right & wrong).tolist())
+
+
+def test_robustness_selects_no_images_of_a_cell_that_is_not_computed(scene: Scene) -> None:
+    state = VIEWS["robustness"].state
+    _, answers = answered(scene, "robustness")
+    key = f"robustness:{scene.focus.key}"
+    grid = answers[key]
+    accuracy, predictions = grid.accuracy.copy(), grid.predictions.copy()
+    accuracy[0, 0, 4], predictions[0, 0, 4] = np.nan, -1
+    answers[key] = replace(grid, accuracy=accuracy, predictions=predictions)
+    cells = [f"{grid.corruptions[0]}:{s}:{scene.focus.key}" for s in (4, 5)]
+    chosen = state.picked(scene, state.Options(), answers, "cell", frozenset(cells[1:]))
+    assert chosen.severity == 5
+    assert chosen.samples == scene.selection.samples
+    boxed = state.picked(scene, state.Options(), answers, "cell", frozenset(cells))
+    assert boxed == scene.selection
 
 
 def test_robustness_over_selected_images_says_when_there_are_none(scene: Scene) -> None:
