@@ -66,12 +66,16 @@ class Documents(QObject):
 
     # ---------------------------------------------------------------- studies
 
-    def open_study(self, folder: str) -> None:
-        """Leave this study for another one."""
+    def open_study(self, folder: str, then: Callable[[], None] | None = None) -> None:
+        """Leave this study for another one; `then` is called when that is open."""
         name = Path(folder).name
-        self._run(
-            f"Open {name}", lambda report: opening.load_study(Study.open(folder)), self._replace
-        )
+
+        def opened(new: opening.OpenedStudy) -> None:
+            self._replace(new)
+            if then is not None:
+                then()
+
+        self._run(f"Open {name}", lambda report: opening.load_study(Study.open(folder)), opened)
 
     def open_demo(self) -> None:
         """The study that comes with the program: made when it is not there yet, then opened."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal, Slot
 from PySide6.QtGui import QGuiApplication, QImage
 
+from analysis.errors import InputError
 from analysis.request import Report
 from app.figures.spec import Figure, Highlights
 from app.jobs import URGENT, Job
@@ -52,8 +55,13 @@ class Exporter(QObject):
     def save(self, view: str, path: str, width_mm: float = WIDTH_MM, dpi: int = DPI) -> Job | None:
         """Write the view to a file; the ending decides the format."""
         if path.endswith(".py"):
-            Path(path).write_text(self.script(view), "utf-8")
-            self.done.emit(Message("success", f"Saved {path}."))
+            try:
+                with _writing(path):
+                    Path(path).write_text(self.script(view), "utf-8")
+            except InputError as error:
+                self.done.emit(message_of(error))
+            else:
+                self.done.emit(Message("success", f"Saved {path}."))
             return None
         figure, highlights = self.figure(view), self._highlights()
         if figure is None:
@@ -63,11 +71,12 @@ class Exporter(QObject):
         def work(report: Report) -> str:
             from app.figures import render  # Matplotlib is heavy: imported when it is needed
 
-            if path.endswith(".csv"):
-                written = render.to_csv(figure, path)
-                return f"Saved {', '.join(map(str, written))}."
-            kept = render.save(figure, path, width_mm=width_mm, dpi=dpi, highlights=highlights)
-            return f"Saved {kept}."
+            with _writing(path):
+                if path.endswith(".csv"):
+                    written = render.to_csv(figure, path)
+                    return f"Saved {', '.join(map(str, written))}."
+                kept = render.save(figure, path, width_mm=width_mm, dpi=dpi, highlights=highlights)
+                return f"Saved {kept}."
 
         return self._run(f"Export {Path(path).name}", work)
 
@@ -119,6 +128,16 @@ class Exporter(QObject):
     def _fail(self, job: Job, error: Exception) -> None:
         if self._mine.pop(job, None) is not None:
             self.done.emit(message_of(error, job.title))
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """A place that cannot be written is the user's to change."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"It cannot be written ({error.strerror})."
+        raise InputError(path, problem, "Choose another place.") from error
 
 
 def _image(figure: Figure, highlights: Highlights) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -81,16 +82,18 @@ class Session(QObject):
     # ---------------------------------------------------------------- opening and pruning
 
     def open_paths(self, paths: Iterable[str]) -> None:
-        """Open studies, data and checkpoints, told apart by what they are; data before models."""
-        documents = self.documents
-        open_as = {
-            "study": documents.open_study,
-            "data": documents.open_data,
-            "model": documents.open_model,
-        }
-        order = list(open_as)
-        for path in sorted(paths, key=lambda p: order.index(opening.kind_of(p))):
-            open_as[opening.kind_of(path)](path)
+        """Open a study, then in it data and checkpoints, told apart by what they are."""
+        kinds = {path: opening.kind_of(path) for path in paths}
+        studies = [path for path, kind in kinds.items() if kind == "study"]
+        data = [path for path, kind in kinds.items() if kind == "data"]
+        models = [path for path, kind in kinds.items() if kind == "model"]
+        if studies:  # opening it ends the jobs of this one: what belongs into it comes after
+            self.documents.open_study(studies[-1], partial(self.open_paths, data + models))
+            return
+        for path in data:
+            self.documents.open_data(path)
+        for path in models:
+            self.documents.open_model(path)
 
     def prune(self, recipe: Recipe, sparsity: float | None, seed: int) -> None:
         """Prune the dense model that the focus comes from."""

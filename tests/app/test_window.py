@@ -241,6 +241,24 @@ def test_a_demo_model_leaves_the_data_that_were_opened_with_it(window, qtbot, tm
     assert len(window.session.scene.evaluation) == 40
 
 
+def test_a_model_dropped_with_a_study_opens_into_it(demo, qtbot, tmp_path):
+    demo.session.documents.save_as(str(tmp_path / "kept"))
+    qtbot.waitUntil(lambda: settled(demo), timeout=WAIT)
+    demo.new_study()
+    demo.open_paths([str(tmp_path / "kept"), "demo:vit"])
+    qtbot.waitUntil(lambda: len(demo.session.documents.listed()) == 2, timeout=WAIT)
+    assert demo.session.documents.study.folder == tmp_path / "kept"
+
+
+def test_a_place_that_cannot_be_written_is_told_and_no_fault_of_ours(demo, qtbot, tmp_path):
+    for kind in ("py", "csv", "svg"):
+        demo.exporter.save("overview", str(tmp_path / "missing" / f"overview.{kind}"))
+    qtbot.waitUntil(lambda: len(demo.notifications.toasts()) == 3, timeout=WAIT)
+    for toast in demo.notifications.toasts():
+        assert "cannot be written (No such file or directory)" in toast.message.text
+        assert not toast.message.details
+
+
 def test_other_data_forget_the_selected_images(demo, qtbot, tmp_path):
     demo.session.pick("sample", (3, 5))
     demo.open_paths([digits_npz(tmp_path / "mine.npz", 40)])
