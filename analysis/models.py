@@ -83,6 +83,10 @@ class Model:
 
     def module(self, device: str = "cpu") -> nn.Module:
         """A fresh module in eval mode on `device`; unmasked tensors are shared on the CPU."""
+        if torch.device(device).type != "cpu":
+            # CUDA convolutions would round their inputs to 10 bits: other numbers than the CPU's
+            # under the same key.
+            torch.backends.cudnn.allow_tf32 = False
         with torch.device("meta"):
             module = self.architecture.build(self.num_classes)
         state = {name: tensor.to(device) for name, tensor in self.state_dict().items()}

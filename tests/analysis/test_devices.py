@@ -10,6 +10,7 @@ import torch
 from analysis.devices import careful, default_device, is_out_of_memory, resolve_device
 from analysis.errors import ArgumentError
 from analysis.request import Compute, Report, Request, Step, compute_field, silent
+from tests.analysis.small_models import small_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +76,13 @@ def test_device_names() -> None:
     for name in ("gpu", "tpu9", "mps", *([] if torch.cuda.is_available() else ["cuda"])):
         with pytest.raises(ArgumentError):
             resolve_device(name)
+
+
+def test_a_device_computes_in_full_float32() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = True
+        small_model().module("meta")
+        assert not torch.backends.cudnn.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
