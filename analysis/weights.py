@@ -73,6 +73,11 @@ class Weights(Request[LayerWeights]):
         names = [layer.name for layer in self.model.layers]
         if self.layer not in names:
             raise ArgumentError(f"{self.model.name} has no prunable layer named {self.layer}.")
+        if self.layer not in [layer.name for layer in self.reference.layers]:
+            raise ArgumentError(
+                f"{self.reference.name} has no prunable layer named {self.layer}; "
+                "units cannot be compared."
+            )
         parameter = f"{self.layer}.weight"
         this = self.model.weight(parameter).detach().cpu()
         other = self.reference.weight(parameter).detach().cpu()

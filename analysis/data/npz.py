@@ -30,7 +30,7 @@ def read_npz(path: Path) -> Dataset:
                 for key in ("images", "labels", "classes")
                 if f"{key}.npy" in archive.namelist()
             }
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise InputError(path, "It is no npz archive, or a damaged one.", KEYS) from error
     except OSError as error:
         raise InputError(path, f"It cannot be read ({error.strerror or error}).") from error

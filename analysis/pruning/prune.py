@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from analysis.data.dataset import Dataset
-from analysis.errors import ArgumentError
+from analysis.errors import ArgumentError, InputError
 from analysis.masks import Mask
 from analysis.models import Model, Origin
 from analysis.pruning.audit import Audit, audit
@@ -65,6 +65,7 @@ class Prune(Request[Pruned]):
     Raises (when called)
     ------
     ArgumentError: the sparsity cannot be reached, or calibration images are missing.
+    InputError: the network's weights or activations are so large that scores are NaN.
     AuditError: the result is not what was asked for.
     """
 
@@ -149,6 +150,13 @@ class Prune(Request[Pruned]):
         scoring = replace(context, report=part_of(context.report, 0, 2, ""))
         scoring.report(Step(0, 1, "scores"))
         scores = self.recipe.criterion.scores(scoring)
+        for layer, found in scores.items():
+            if bool(torch.isnan(found).any()):
+                raise InputError(
+                    self.model.name,
+                    f"the {self.recipe.criterion.name} scores of {layer} are NaN.",
+                    "Its weights or activations are too large: choose another criterion or model.",
+                )
         context.report(Step(1, 2, "masks"))
         with torch.no_grad():
             return self.recipe.structure.decide(context, scores, self.recipe.allocation, sparsity)

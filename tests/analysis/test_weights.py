@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from analysis.architectures.demo_resnet import ARCHITECTURE
+from analysis.architectures.demo_vit import ARCHITECTURE as VIT
 from analysis.errors import ArgumentError
 from analysis.masks import Mask
 from analysis.models import Model
@@ -64,3 +65,10 @@ def test_result_survives_the_disk(dense: Model) -> None:
     again = unpack(*pack(result))
     assert again.shape == result.shape
     np.testing.assert_array_equal(again.kept, result.kept)
+
+
+def test_a_layer_that_the_reference_lacks_is_named(dense: Model) -> None:
+    torch.manual_seed(0)
+    other = Model("other", "o", VIT, 10, VIT.build(10).state_dict())
+    with pytest.raises(ArgumentError, match="other has no prunable layer"):
+        Weights(dense, other, dense.layers[1].name)()

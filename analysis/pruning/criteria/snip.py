@@ -45,6 +45,6 @@ def sensitivities(weights: dict[str, Tensor], gradients: dict[str, Tensor]) -> d
     """
     found = {name: (weights[name] * gradients[name]).abs() for name in weights}
     total = torch.stack([value.double().sum() for value in found.values()]).sum()
-    if not float(total) > 0:
+    if float(total) == 0:
         raise ArgumentError("the loss has no gradient on these images: nothing can be ranked")
     return {name: (value / total.to(value)).to(value.dtype) for name, value in found.items()}

@@ -120,6 +120,14 @@ def test_other_files(tmp_path: Path) -> None:
     assert "damaged" in refusal(tmp_path / "cut.npz")
 
 
+def test_npz_of_an_unknown_zip_version(tmp_path: Path) -> None:
+    np.savez(tmp_path / "new.npz", images=IMAGES, labels=LABELS)
+    content = bytearray((tmp_path / "new.npz").read_bytes())
+    content[content.find(b"PK\x01\x02") + 6] = 99
+    (tmp_path / "new.npz").write_bytes(content)
+    assert "damaged" in refusal(tmp_path / "new.npz")
+
+
 def test_npz_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(

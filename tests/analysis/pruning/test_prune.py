@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.errors import ArgumentError
+from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
 from analysis.pruning import PRESETS, Prune, Pruned, Recipe, pruned_model, recipe_named
 from analysis.pruning.counting import exact_count
@@ -163,6 +165,13 @@ def test_missing_calibration_is_named(name: str) -> None:
     for images in (None, IMAGES.subset(np.arange(0))):
         with pytest.raises(ArgumentError, match="needs calibration images"):
             Prune(MODEL, PRESETS[name].recipe, 0.5, images)()
+
+
+@pytest.mark.parametrize("name", ["wanda", "snip", "taylor"])
+def test_weights_too_large_for_scores_are_named(name: str) -> None:
+    weights = {k: v * 1e30 if v.ndim > 1 else v for k, v in MODEL.weights.items()}
+    with pytest.raises(InputError, match=r"scores of .* are NaN"):
+        run(PRESETS[name].recipe, 0.5, replace(MODEL, weights=weights))
 
 
 def test_progress_rises_to_its_end_and_names_rounds() -> None:
