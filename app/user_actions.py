@@ -44,7 +44,7 @@ def _file(w: MainWindow) -> list[Action]:
         Action("file.open-models", "Open checkpoints…", w.dialogs.open_models, "File", ("Ctrl+O",),
                help="Add dense or pruned checkpoints to the study."),
         Action("file.open-data", "Open data file…", w.dialogs.open_data, "File", ("Ctrl+D",),
-               help="Images and labels to evaluate on: npz, CIFAR, IDX."),
+               help="Images and labels to evaluate on, in an npz file."),
         Action("file.open-data-folder", "Open data folder…", w.dialogs.open_data_folder, "File",
                help="A folder of images, one folder a class."),
         Action("file.demo", "Open the demo study", w.session.documents.open_demo, "File",

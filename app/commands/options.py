@@ -121,7 +121,7 @@ checkpoints_argument = click.argument("checkpoints", nargs=-1, required=True, me
 
 data_option = click.option(
     "--data", "data_source", required=True, metavar="D",
-    help="digits, an npz, an image folder, CIFAR or IDX files.",
+    help="digits, an npz or a folder of images.",
 )  # fmt: skip
 
 arrays_option = click.option(

@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.data.corruptions import CORRUPTIONS
 from analysis.models import Model
-from analysis.robustness import Robustness, RobustnessGrid
+from analysis.robustness import Robustness, RobustnessGrid, mean_corruption_error
 from app.commands.options import (
     Common,
     arrays_option,
@@ -92,21 +92,9 @@ def _summary(model: Model, grid: RobustnessGrid, row: int) -> dict[str, Any]:
         "key": model.key,
         "clean_accuracy": float(grid.clean_accuracy[row]),
         "mean_accuracy": float(grid.accuracy[row].mean()),
-        "mce": mean_corruption_error(grid.accuracy[row], grid.accuracy[0]),
+        "mce": mean_corruption_error(grid, model.key, grid.models[0]),
         "n": grid.n,
     }
-
-
-def mean_corruption_error(accuracy: np.ndarray, reference: np.ndarray) -> float:
-    """Mean over corruptions of summed errors relative to the reference's (C,S accuracies).
-
-    Hendrycks and Dietterich, ICLR 2019, section 4, with the first model in AlexNet's place; NaN
-    when the reference makes no error under some corruption.
-    """
-    errors, of_reference = (1 - accuracy).sum(axis=1), (1 - reference).sum(axis=1)
-    if (of_reference == 0).any():
-        return float("nan")
-    return float((errors / of_reference).mean())
 
 
 def _arrays(grid: RobustnessGrid) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ class DataPanel(QStackedWidget):
         self._session = session
         self.empty = EmptyState(
             "No data yet",
-            "An npz with images and labels, a folder of images, CIFAR or IDX files.",
+            "An npz with images and labels, or a folder with one folder of images a class.",
             (("file.open-data", "Open data file…"), ("file.open-data-folder", "Open folder…")),
         )
         self.empty.asked.connect(self.asked)

@@ -17,7 +17,6 @@ import torch
 from analysis.checkpoints import open_model
 from app.cli import COMMANDS, main
 from app.commands.output import jsonable
-from app.commands.robustness import mean_corruption_error
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ["--data", "digits", "--limit", "60", "--device", "cpu"]
@@ -400,14 +399,6 @@ def test_without_a_display_no_window_is_tried() -> None:
 def test_json_knows_no_nan() -> None:
     value = {"a": np.array([1.0, np.nan]), "b": (np.int64(3), float("inf")), "c": Path("x")}
     assert jsonable(value) == {"a": [1.0, None], "b": [3, None], "c": "x"}
-
-
-def test_mean_corruption_error_by_hand() -> None:
-    reference = np.array([[0.9, 0.7], [0.5, 0.5]])
-    accuracy = np.array([[0.8, 0.6], [0.75, 0.75]])
-    # (0.2 + 0.4) / (0.1 + 0.3) = 1.5 and (0.25 + 0.25) / (0.5 + 0.5) = 0.5
-    assert mean_corruption_error(accuracy, reference) == pytest.approx(1.0)
-    assert np.isnan(mean_corruption_error(accuracy, np.ones((2, 2))))
 
 
 @pytest.mark.slow
