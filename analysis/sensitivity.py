@@ -28,7 +28,7 @@ from analysis.replay import Replay
 from analysis.request import Compute, Report, Request, Step, compute_field, silent
 from kernels.select import k_smallest
 
-SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SPARSITIES = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @record

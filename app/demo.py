@@ -115,6 +115,4 @@ def _selection(
         reference=base.key,
         focus=pruned[FOCUS].key,
         samples=tuple(losses.tolist()),
-        corruption="gaussian_noise",
-        severity=3,
     )

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 
 from app.views import VIEWS
 
-ONE_ROW = 400
+ONE_ROW = 520
 """From this width on, a view's title and its controls share one row."""
 
 PANELS = ("models", "data", "prune", "inspector", "samples", "jobs")

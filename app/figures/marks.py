@@ -178,7 +178,8 @@ def draw_label(ax: Plot, mark: Label, ink: Ink) -> None:
         if mark.width is not None:
             low, high = ax.get_xlim()
             room = ink.width * mark.width / max(abs(high - low), 1e-12) / (7 * 0.56)
-            text = text if len(text) <= room else text[: max(int(room) - 1, 1)] + "…"
+            half = max(int(room) - 1, 2) // 2
+            text = text if len(text) <= room else f"{text[:half]}…{text[-half:]}"
         ax.text(mark.x, mark.y, text, color=colour, ha=align, va="center", size=7, zorder=7)
 
 

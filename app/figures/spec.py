@@ -151,7 +151,7 @@ class Label:
     colour: str = "muted"
     anchor: Literal["left", "centre", "right"] = "centre"
     width: float | None = None
-    """Room along x, in data units; a text that is longer ends in "…"."""
+    """Room along x, in data units; a longer text loses its middle."""
 
 
 @dataclass(frozen=True, eq=False)

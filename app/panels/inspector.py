@@ -82,7 +82,7 @@ class InspectorPanel(QScrollArea):
                     f"{percent(evaluation.accuracy, 2)} ({interval}, n = {evaluation.n:,})",
                 ),
                 ("Loss", f"{evaluation.loss:.4f} nats"),
-                ("Calibration error", percent(evaluation.ece(), 2)),
+                ("ECE, 15 bins", percent(evaluation.ece(), 2)),
             ]
             rows += self._against_reference(scene, model)
         if model.origin is not None:

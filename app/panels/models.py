@@ -174,8 +174,8 @@ class ModelsPanel(QStackedWidget):
             item.setData(0, NUMBERS, sparsity + waiting)
             return
         low, high = evaluation.interval
-        accuracy = f"{100 * evaluation.accuracy:.1f} ± {50 * (high - low):.1f} %"
-        item.setData(0, NUMBERS, f"{sparsity} · acc. {accuracy}")
+        accuracy = f"{100 * evaluation.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
+        item.setData(0, NUMBERS, f"{sparsity} · {accuracy}")
         item.setToolTip(
             0,
             f"{model.name}\n{model.architecture.title}\n{model.source}\n"

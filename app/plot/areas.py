@@ -196,7 +196,7 @@ class LabelArtist(Artist):
         if self._mark.width is not None:
             pixel = self._box.viewPixelSize()[0] or 1.0
             room = int(self._mark.width / pixel)
-            text = QFontMetrics(_small()).elidedText(text, Qt.TextElideMode.ElideRight, room)
+            text = QFontMetrics(_small()).elidedText(text, Qt.TextElideMode.ElideMiddle, room)
         self.text.setPlainText(text)
 
 

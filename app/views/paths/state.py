@@ -158,10 +158,18 @@ def _paths(
         Axis("units, by dense score", limits=(-0.8, lowest + 0.8), ticks=(), reversed=True),
         tuple(marks),
         title="Most influential units, and the most frequent path",
-        note=f"{len(dense.indices)} images, m = {options.steps}; attribution, not proof"
-        + (f"; largest completeness gap {gap:.2g}" if np.isfinite(gap) else ""),
+        note=f"{_searched(scene, dense)}; joint integrated gradients in {options.steps} steps"
+        + (f", largest completeness gap {gap:.1g}" if np.isfinite(gap) else "")
+        + "; attribution is no proof",
         legend=True,
     )
+
+
+def _searched(scene: Scene, dense: PathResult) -> str:
+    count = len(dense.indices)
+    if len(scene.samples):
+        return f"{count} of the {len(scene.samples)} selected images"
+    return f"{count} of {len(scene.evaluation):,} images"
 
 
 def _heights(dense: PathResult, column: int, layer: Any) -> dict[int, float]:

@@ -14,7 +14,7 @@ from analysis.evaluate import wilson
 from analysis.models import Model
 from analysis.request import Request
 from analysis.robustness import Robustness, RobustnessGrid
-from app.figures.spec import Axes, Axis, Colouring, ErrorBars, Figure, Label, Line, Matrix
+from app.figures.spec import Axes, Axis, Colouring, ErrorBars, Figure, Label, Line, Matrix, Points
 from app.scene import Scene
 from app.selection import SelectionState
 from app.views.common import evaluation_rows, nothing_open
@@ -129,7 +129,7 @@ def _maps(
     shape = (len(grid.corruptions), len(shown) * (width + 1) - 1)
     values = np.full(shape, np.nan)
     text, ids, hints = (np.full(shape, "", dtype=object) for _ in range(3))
-    names: list[Label] = []
+    names: list[Label | Points] = []
     ticks: list[tuple[float, str]] = []
     difference = _differences(scene, options, rates)
     base = 100 * rates[scene.reference.key] if difference and scene.reference else 0.0
@@ -137,8 +137,8 @@ def _maps(
         start = i * (width + 1)
         block = 100 * rates[model.key] - base
         values[:, start : start + width] = block
-        names.append(Label(start - 0.5, -0.85, model.name, "ink", "left", width + 0.3))
-        ticks += [(float(start + k), str(s) if s else "0") for k, s in enumerate(severities)]
+        names += _name(scene, model, start, width)
+        ticks += [(float(start), "0"), (float(start + width - 1), str(severities[-1]))]
         for r, name in enumerate(grid.corruptions):
             for k, severity in enumerate(severities):
                 cell = (r, start + k)
@@ -161,8 +161,19 @@ def _maps(
         title=("Difference to " + scene.reference.name)
         if difference and scene.reference
         else "Accuracy under corruption",
-        note=f"n = {n:,} images; click a cell to select the images lost there",
+        note=f"{len(shown)} of {len(rates)} models, n = {n:,} images a cell; click a cell to "
+        "select the images lost there",
     )
+
+
+def _name(scene: Scene, model: Model, start: int, width: int) -> list[Label | Points]:
+    """Marker and name of a model above its block."""
+    style = scene.styles[model.key]
+    place = np.array([start - 0.1]), np.array([-0.85])
+    return [
+        Points(*place, style.colour, marker=style.marker, size=8),
+        Label(start + 0.35, -0.85, model.name, "ink", "left", width - 0.6),
+    ]
 
 
 def _colouring(values: np.ndarray, difference: bool) -> Colouring:

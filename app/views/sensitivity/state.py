@@ -61,12 +61,12 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
 
 def _values(options: Options, result: SensitivityMap) -> tuple[np.ndarray, Colouring]:
     if options.measure == "loss rise":
-        return result.loss - result.dense_loss, Colouring("cividis", None, "loss rise (nats)")
+        return result.loss - result.dense_loss, Colouring("cividis_r", None, "loss rise (nats)")
     if options.measure == "accuracy":
         return 100 * result.accuracy, Colouring("cividis", (0, 100), "accuracy (%)")
     drop = 100 * (result.dense_accuracy - result.accuracy)
     top = max(1.0, float(np.nanmax(drop, initial=0.0)))
-    return drop, Colouring("cividis", (0.0, top), "accuracy drop (points)")
+    return drop, Colouring("cividis_r", (0.0, top), "accuracy drop (points)")
 
 
 def _layer_axis(layers: tuple[str, ...], named: bool = True) -> Axis:
@@ -95,8 +95,8 @@ def _map(scene: Scene, options: Options, result: SensitivityMap) -> Axes:
                 )
     done, total = int(np.isfinite(values).sum()), values.size
     note = (
-        f"{scene.reference.name if scene.reference else ''}: dense accuracy "
-        f"{100 * result.dense_accuracy:.2f} %, n = {result.n:,} images"
+        f"{scene.reference.name if scene.reference else ''} unpruned: "
+        f"{100 * result.dense_accuracy:.2f} %, n = {result.n:,} images; dark = loses most"
     )
     if done < total:
         note += f"; {done} of {total} cells exact so far"
@@ -108,7 +108,7 @@ def _map(scene: Scene, options: Options, result: SensitivityMap) -> Axes:
         ),
         _layer_axis(result.layers),
         (Matrix(values, colouring, text=text, entity="layer", ids=_rows(result), hints=hints),),
-        title=f"{options.measure.capitalize()}, one layer pruned",
+        title=f"{options.measure.capitalize()}, one layer pruned by {options.criterion}",
         note=note,
     )
 
