@@ -39,10 +39,6 @@ class DataSlot:
                 connection.execute("INSERT OR REPLACE INTO data VALUES (1, ?, ?, ?, ?, ?, ?)", row)
             self._open = data
 
-    def adopt(self, other: DataSlot) -> None:
-        """Keep what another slot has open (the study moved)."""
-        self._open = other._open
-
     @property
     def info(self) -> DataInfo | None:
         row = self._index.row("SELECT * FROM data")

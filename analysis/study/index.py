@@ -148,14 +148,18 @@ class Index:
         )
         return {row[0] for row in rows if row[0] is not None}
 
-    def copy_to(self, path: Path) -> None:
-        """Write a consistent copy of the index."""
-        with self._write_lock:
+    def move_to(self, path: Path) -> None:
+        """Copy the index over the one at `path` and go on there; other threads notice nothing."""
+        with self._write_lock, self._read_lock:
             target = sqlite3.connect(path)
             try:
                 self._writer.backup(target)
             finally:
                 target.close()
+            old, self.path = (self._writer, self._reader), path
+            self._writer, self._reader = self._connect(), self._connect()
+            for connection in old:
+                connection.close()
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:

@@ -45,9 +45,6 @@ class Study:
         self.is_temporary = is_temporary
         # Nothing is recorded while the study moves to another folder.
         self._moving = threading.RLock()
-        self._attach(folder)
-
-    def _attach(self, folder: Path) -> None:
         self.folder = folder
         self._index = Index(folder / INDEX)
         self._objects = ObjectStore(folder / OBJECTS)
@@ -93,10 +90,9 @@ class Study:
             return
         with self._moving:
             target = _copied(self._index, self._objects, folder)
-            index, data = self._index, self._data
-            self._attach(target)
-            self._data.adopt(data)
-            index.close()
+            self._index.move_to(target / INDEX)
+            self._objects.folder = target / OBJECTS
+            self.folder = target
         self.is_temporary = False
         self.name = name
         if was_temporary:
@@ -258,7 +254,7 @@ class Study:
 
 
 def _copied(index: Index, objects: ObjectStore, folder: str | os.PathLike[str]) -> Path:
-    """Copy what an index refers to, and then the index, into a new or empty folder."""
+    """Copy what an index refers to into a new study in a new or empty folder."""
     with Study.create(folder) as copy:
         if copy.entries() or copy.result_keys():
             raise InputError(
@@ -267,5 +263,4 @@ def _copied(index: Index, objects: ObjectStore, folder: str | os.PathLike[str]) 
         with writing(copy.folder):
             for name in index.objects_used():
                 objects.copy(name, ObjectStore(copy.folder / OBJECTS))
-    index.copy_to(copy.folder / INDEX)
     return copy.folder

@@ -492,3 +492,28 @@ def check_whole(folder: Path, recorded: list[int]) -> None:
             assert np.array_equal(result.values, expected.values)
             assert all(map(np.array_equal, result.nested, expected.nested))
         assert len(study.result_keys()) == len(names) >= len(recorded)
+
+
+def test_other_threads_go_on_while_the_study_moves(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+    over = threading.Event()
+    study = Study.temporary()
+
+    def use() -> None:
+        while not over.is_set():
+            try:
+                study.find("nothing")
+                study.set_state("a", 1)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
+                errors.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for i in range(8):
+        study.save_as(tmp_path / str(i))
+    over.set()
+    for thread in threads:
+        thread.join()
+    study.close()
+    assert not errors
