@@ -36,6 +36,7 @@ def open_window(qtbot, tmp_path):
 
     def make() -> MainWindow:
         window = MainWindow(Settings.load(tmp_path / "settings.json"))
+        window.dialogs.really_close = lambda jobs: True  # nobody is there to answer
         windows.append(window)
         qtbot.addWidget(window)
         window.show()
