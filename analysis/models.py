@@ -38,7 +38,7 @@ class Origin:
     calibration: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A network that can be built, evaluated and pruned.
 
@@ -62,6 +62,9 @@ class Model:
     origin: Origin | None = None
     source: str = ""
     classes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, {self.architecture.name}, {self.key[:8]})"
 
     @property
     def is_dense(self) -> bool:

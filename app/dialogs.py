@@ -67,16 +67,32 @@ class Dialogs(QObject):
             self._window.save_layout(name.strip())
 
     def really_close(self, jobs: list[Job]) -> bool:
-        """Ask once, naming what would be stopped."""
+        """Ask once, naming what would be stopped and what would be lost."""
+        lost = self._window.session.documents.unsaved
+        texts = []
+        if lost:
+            names = ", ".join(model.name for model in lost[:6])
+            texts.append(
+                f"The study is not saved: {names}{' …' if len(lost) > 6 else ''} and all results "
+                "would be lost. Go back and press Ctrl+S to keep them."
+            )
+        if jobs:
+            titles = "\n".join(f"• {job.title}" for job in jobs[:12])
+            texts.append(f"These jobs would be stopped; what is finished is kept.\n{titles}")
         box = QMessageBox(self._window)
         box.setIcon(QMessageBox.Icon.Question)
-        box.setWindowTitle("Jobs are running")
-        box.setText("Stop these jobs and close? What is finished is kept.")
-        box.setInformativeText("\n".join(f"• {job.title}" for job in jobs[:12]))
-        stop = box.addButton("Stop and close", QMessageBox.ButtonRole.AcceptRole)
-        box.addButton("Go on", QMessageBox.ButtonRole.RejectRole)
+        box.setWindowTitle("Leave this study")
+        box.setText("Leave this study?")
+        box.setInformativeText("\n\n".join(texts))
+        leave = box.addButton(
+            "Discard and leave" if lost else "Stop and leave",
+            QMessageBox.ButtonRole.DestructiveRole,
+        )
+        back = box.addButton("Go back", QMessageBox.ButtonRole.RejectRole)
+        box.setDefaultButton(back)
+        box.setEscapeButton(back)
         box.exec()
-        chosen = box.clickedButton() is stop
+        chosen = box.clickedButton() is leave
         box.deleteLater()
         return chosen
 

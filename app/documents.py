@@ -56,6 +56,13 @@ class Documents(QObject):
         """The models that are not removed, in the order they were added."""
         return [model for key, model in self.models.items() if key not in self._hidden]
 
+    @property
+    def unsaved(self) -> list[Model]:
+        """The pruned models that would be lost with this study: it has no folder of its own."""
+        if not self.study.is_temporary:
+            return []
+        return [model for model in self.listed() if not model.is_dense]
+
     def style(self, key: str) -> Style:
         """Colour, marker and dash of a model, for life."""
         return style_of(self._positions.get(key, len(self._positions)))

@@ -47,7 +47,7 @@ def _file(w: MainWindow) -> list[Action]:
                help="Images and labels to evaluate on, in an npz file."),
         Action("file.open-data-folder", "Open data folder…", w.dialogs.open_data_folder, "File",
                help="A folder of images, one folder a class."),
-        Action("file.demo", "Open the demo study", w.session.documents.open_demo, "File",
+        Action("file.demo", "Open the demo study", w.open_demo, "File",
                help="A small network on handwritten digits, dense and pruned by four recipes."),
         Action("file.new", "New study", w.new_study, "File", ("Ctrl+N",), section=1,
                help="Start with an empty study."),

@@ -86,12 +86,16 @@ class MainWindow(QMainWindow):
     def open_paths(self, paths: Iterable[str]) -> None:
         """Open studies, data and checkpoints, told apart by what they are."""
         sources = [str(path) for path in paths]
+        if any(kind_of(source) == "study" for source in sources) and not self._may_leave():
+            return
         for source in sources:
             self.settings.opened(source)
         self.session.open_paths(sources)
 
     def open_as(self, kind: str, source: str) -> None:
         """Open what the user chose as a "study", as "data" or as a "model"."""
+        if kind == "study" and not self._may_leave():
+            return
         self.settings.opened(source)
         documents = self.session.documents
         ways = {
@@ -101,10 +105,22 @@ class MainWindow(QMainWindow):
         }
         ways[kind](source)
 
+    def _may_leave(self) -> bool:
+        """Nothing would be stopped or lost, or the user agrees."""
+        running = self.session.jobs.active()
+        nothing = not running and not self.session.documents.unsaved
+        return nothing or self.dialogs.really_close(running)
+
     def new_study(self) -> None:
         """An empty study; the one that was open stays as it is on disk."""
+        if not self._may_leave():
+            return
         self.session.remember()
         self.session.documents.new_study()
+
+    def open_demo(self) -> None:
+        if self._may_leave():
+            self.session.documents.open_demo()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if any(url.isLocalFile() for url in event.mimeData().urls()):
@@ -206,9 +222,8 @@ class MainWindow(QMainWindow):
         self.notifications.show_message(message)
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Ask once when jobs would be stopped; then stop them and close the study."""
-        running = self.session.jobs.active()
-        if running and not self.dialogs.really_close(running):
+        """Ask once when something would be lost; then stop the jobs and close the study."""
+        if not self._may_leave():
             event.ignore()
             return
         self.notifications.clear()

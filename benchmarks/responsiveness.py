@@ -107,6 +107,7 @@ def main() -> None:
     application = QApplication([])
     with tempfile.TemporaryDirectory() as folder:
         window = MainWindow(Settings(Path(folder) / "settings.json", theme="light"))
+        window.dialogs.really_close = lambda jobs: True
         window.show()
         window.open_paths(arguments.paths)
         settle(window)

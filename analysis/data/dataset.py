@@ -14,7 +14,7 @@ from torch import Tensor
 from analysis.architectures.architecture import Architecture
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Labelled images.
 
@@ -30,6 +30,9 @@ class Dataset:
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {len(self)} images)"
 
     def __len__(self) -> int:
         return len(self.labels)

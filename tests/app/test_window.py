@@ -346,3 +346,21 @@ def test_every_action_has_a_title_and_shortcuts_are_unique(window):
     assert len(shortcuts) == len(set(shortcuts))
     assert all(action.title for action in window.registry.actions.values())
     assert {f"view.{name}" for name in VIEWS} <= set(window.registry.actions)
+
+
+def test_an_unsaved_study_is_not_lost_without_a_question(demo, qtbot, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(demo.dialogs, "really_close", lambda jobs: bool(asked.append(jobs)))
+    prune(demo, qtbot)
+    study = demo.session.documents.study
+    demo.close()
+    demo.new_study()
+    demo.open_demo()
+    assert len(asked) == 3
+    assert demo.isVisible()
+    assert demo.session.documents.study is study
+    demo.session.documents.save_as(str(tmp_path / "kept"))
+    qtbot.waitUntil(lambda: not study.is_temporary and settled(demo), timeout=WAIT)
+    assert demo.session.documents.unsaved == []
+    demo.close()
+    assert not demo.isVisible()
