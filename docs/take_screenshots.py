@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation: every layout of the demo study, in both themes.
 
-    xvfb-run -s "-screen 0 1920x1200x24" .venv/bin/python docs/take_screenshots.py
-    QT_QPA_PLATFORM=offscreen .venv/bin/python docs/take_screenshots.py --size 1280x800 --out x
+xvfb-run -s "-screen 0 1920x1200x24" .venv/bin/python docs/take_screenshots.py
+QT_QPA_PLATFORM=offscreen .venv/bin/python docs/take_screenshots.py --size 1280x800 --out x
 """
 
 from __future__ import annotations
