@@ -21,6 +21,7 @@ SAVED = "saved."
 def make_view(entry: ViewEntry, parent: QWidget) -> QWidget:
     """The widget of a view."""
     widget: QWidget = entry.widget(entry, parent)
+    widget.canvas.gradual = True  # type: ignore[attr-defined]
     return widget
 
 

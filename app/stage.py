@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,8 +19,10 @@ from app.scene import Scene
 from app.selection import SelectionState
 from app.views import VIEWS
 
-PARTIAL_MS = 150
-"""Partial results are drawn this often: drawing is for the eye, and costs the GUI thread."""
+PARTIAL_MS = 200
+"""Partial results are drawn at most this often: drawing is for the eye."""
+PARTIAL_SHARE = 8
+"""And so seldom that drawing takes at most one part in so many of the GUI thread's time."""
 
 
 class Stage(QObject):
@@ -137,10 +140,13 @@ class Stage(QObject):
 
     @Slot()
     def _show_dirty(self) -> None:
+        started = time.perf_counter()
         for name in tuple(self._dirty):
             if name in self._visible:
                 self._show(name)
         self._dirty.clear()
+        taken = 1000 * (time.perf_counter() - started)
+        self._redraw.setInterval(max(PARTIAL_MS, round(PARTIAL_SHARE * taken)))
 
     @Slot(str)
     def _ready(self, consumer: str) -> None:

@@ -33,6 +33,7 @@ from app.window import MainWindow
 RESULTS = Path(__file__).resolve().parent / "results"
 BEAT_MS = 5
 TARGET_MS = 50.0
+RECIPES = ("iterative-snip", "taylor", "wanda", "global-magnitude", "erk-magnitude", "snip")
 
 
 class Heartbeat(QObject):
@@ -66,7 +67,7 @@ def settle(window: MainWindow) -> None:
     def check() -> None:
         nonlocal quiet
         quiet = 0 if window.session.jobs.active() else quiet + 1
-        if quiet > 4:
+        if quiet > 1:
             loop.quit()
 
     idle.timeout.connect(check)
@@ -119,12 +120,15 @@ def main() -> None:
             panel.start()
 
         def prune_and_embed() -> None:
+            """One recipe after the other; every result is embedded, beside the dense model."""
             window.apply_layout("geometry")
-            prune("iterative-snip", 80)
+            for recipe in RECIPES[:-1]:
+                prune(recipe, 80)
+                settle(window)
+            prune(RECIPES[-1], 80)
 
         rows = [
-            measure(window, "pruning and first embedding", prune_and_embed),
-            measure(window, "pruning and embedding again", lambda: prune("taylor", 85)),
+            measure(window, "pruning and embedding", prune_and_embed),
             measure(window, "sensitivity map", lambda: window.apply_layout("sensitivity")),
             measure(window, "paths and embedding", lambda: window.apply_layout("paths")),
             measure(window, "robustness of all models", lambda: window.apply_layout("robustness")),

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QStackedLayout, 
 
 from app.figures.layout import stretches
 from app.figures.legend import shared_bars
-from app.figures.spec import Axes, Figure, Highlights, Panel, Theme
+from app.figures.spec import Axes, Colouring, Figure, Highlights, Panel, Theme
 from app.plot.fitting import fitted
 from app.plot.gestures import Tool
 from app.plot.panel import AxesPanel
@@ -57,6 +57,11 @@ class FigureCanvas(QWidget):
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._message)
         self._stack.addWidget(self._page)
+        self.gradual = False
+        """Feed one panel a turn of the event loop, so that the window answers in between."""
+        self._waiting: list[tuple[Panel, Widget, tuple[Colouring, ...], Theme]] = []
+        self._feeding = QTimer(self, singleShot=True, interval=0)
+        self._feeding.timeout.connect(self._feed_next)
         self._aligning = QTimer(self, singleShot=True, interval=0)
         self._aligning.timeout.connect(self._refit)
         self.setAutoFillBackground(True)
@@ -90,14 +95,31 @@ class FigureCanvas(QWidget):
     def _show_panels(self, figure: Figure, theme: Theme) -> None:
         self._place(figure)
         bars = shared_bars(figure.panels)
-        for (panel, widget), own in zip(self._shown, bars, strict=True):
-            if isinstance(panel, Axes):
-                widget.show_axes(panel, theme, own)  # type: ignore[union-attr]
-            else:
-                widget.show_table(panel, theme)  # type: ignore[union-attr]
-        self.highlight(self._highlights)
-        self.align()
-        self._aligning.start()
+        self._waiting = [
+            (panel, widget, own, theme)
+            for (panel, widget), own in zip(self._shown, bars, strict=True)
+        ]
+        if self.gradual and self.isVisible():
+            self._feed_next()
+        else:
+            while self._waiting:
+                self._feed_next()
+
+    def _feed_next(self) -> None:
+        """Feed one panel; the last one is followed by what concerns them all."""
+        if not self._waiting:
+            return
+        panel, widget, bars, theme = self._waiting.pop(0)
+        if isinstance(panel, Axes):
+            widget.show_axes(panel, theme, bars)  # type: ignore[union-attr]
+        else:
+            widget.show_table(panel, theme)  # type: ignore[union-attr]
+        widget.highlight(self._highlights)
+        if self._waiting:
+            self._feeding.start()
+        else:
+            self.align()
+            self._aligning.start()
 
     def highlight(self, highlights: Highlights) -> None:
         """Show what is selected, by overlays only."""
@@ -220,6 +242,8 @@ class FigureCanvas(QWidget):
             yield widget
 
     def _paint_ground(self, theme: Theme) -> None:
+        if theme == self._theme:
+            return
         palette = self.palette()
         palette.setColor(self.backgroundRole(), theme.background)
         self.setPalette(palette)

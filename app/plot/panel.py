@@ -41,6 +41,8 @@ class AxesPanel(QWidget):
         self._canvas: Canvas | None = None
         self._colourings: tuple[Colouring, ...] = ()
         self._zoomed = False
+        self._theme: Theme | None = None
+        self._aligned: tuple[float, ...] = ()
         self.pointer = Pointer(self.box, self.plot, self)
         self._build()
         self._connect()
@@ -144,14 +146,16 @@ class AxesPanel(QWidget):
 
     def _dress(self, axes: Axes, theme: Theme) -> None:
         """Everything around the data."""
-        self.plot.setBackground(theme.background)
-        self.setStyleSheet(f"AxesPanel QLabel {{ color: {theme.foreground}; }}")
-        self.note.setStyleSheet(f"color: {theme.colour('muted')};")
-        self.box.set_accent(theme.colour("accent"))
+        if theme != self._theme:  # style sheets cost milliseconds
+            self._theme = theme
+            self.plot.setBackground(theme.background)
+            self.setStyleSheet(f"AxesPanel QLabel {{ color: {theme.foreground}; }}")
+            self.note.setStyleSheet(f"color: {theme.colour('muted')};")
+            self.box.set_accent(theme.colour("accent"))
         for label, text in ((self.title, axes.title), (self.note, axes.note)):
             label.setText(text)
             label.setToolTip(text)
-            label.setVisible(bool(text))
+        self.title.setVisible(bool(axes.title))  # the note's place is agreed on by `align`
         self.legend.show_entries(entries(axes), theme)
         self.setAccessibleName(axes.title or f"{axes.y.label} against {axes.x.label}")
         self.plot.setAccessibleName(self.accessibleName())
@@ -186,6 +190,10 @@ class AxesPanel(QWidget):
 
     def align(self, left: float, bottom: float, head: int, note: int) -> None:
         """Take the sizes that its row and column agreed on, so that plots line up."""
+        wanted = (left, bottom, head, note, len(self._colourings))
+        if wanted == self._aligned:  # each of these lays the plot out anew
+            return
+        self._aligned = wanted
         self.left.reserve(left)
         self.bottom.reserve(bottom)
         self._head.setFixedHeight(head)
