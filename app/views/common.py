@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from analysis.architectures.architecture import PathLayer, PrunableLayer
@@ -84,7 +81,3 @@ def producing_layer(path_layer: PathLayer, layers: tuple[PrunableLayer, ...], un
         if digits and layer.name.endswith(digits):
             return layer.name
     return siblings[0].name if siblings else path_layer.name
-
-
-def missing(answers: Mapping[str, Any], labels: list[str]) -> bool:
-    return any(label not in answers for label in labels)

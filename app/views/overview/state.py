@@ -77,18 +77,7 @@ def _curves(scene: Scene, options: Options, done: list[tuple[Model, Evaluation]]
             style = scene.styles[group[0].key]
             marks.append(Line(xs, ys, style.colour, dash=style.dash, label=label))
     if options.pareto and options.measure == "accuracy":
-        front = pareto_front([(x[m.key], y[m.key]) for m, _ in done])
-        points = sorted((x[m.key], y[m.key]) for i, (m, _) in enumerate(done) if i in front)
-        marks.append(
-            Points(
-                np.array([p[0] for p in points]),
-                np.array([p[1] for p in points]),
-                "muted",
-                size=15,
-                hollow=True,
-                label="Pareto front",
-            )
-        )
+        marks.append(_front([(x[m.key], y[m.key]) for m, _ in done]))
     for model, evaluation in done:
         style = scene.styles[model.key]
         if options.measure == "accuracy":
@@ -124,6 +113,19 @@ def _curves(scene: Scene, options: Options, done: list[tuple[Model, Evaluation]]
         tuple(marks),
         note=note,
         legend=True,
+    )
+
+
+def _front(places: list[tuple[float, float]]) -> Points:
+    """Rings around the models that no other dominates."""
+    rings = sorted(places[i] for i in pareto_front(places))
+    return Points(
+        np.array([x for x, _ in rings]),
+        np.array([y for _, y in rings]),
+        "muted",
+        size=15,
+        hollow=True,
+        label="Pareto front",
     )
 
 

@@ -79,10 +79,12 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
     if results[0] is None or not results[0].layers:
         return Figure(TITLE, message="Searching the most influential units, layer by layer …")
     dense: PathResult = results[0]
-    pruned: PathResult = results[-1] if results[-1] is not None else dense
+    if results[-1] is None or not results[-1].layers:
+        models = models[:1]  # the other one has no path yet
+    pruned: PathResult = results[len(models) - 1]
     names = _unit_layers(models[0], dense)
     panels = [_paths(scene, options, models, dense, pruned, names)]
-    if pruned is not dense and pruned.layers:
+    if pruned is not dense:
         panels.append(_agreement(options, dense, pruned, names))
     return Figure(TITLE, tuple(panels), row_heights=(4, 1))
 
@@ -119,34 +121,7 @@ def _paths(
         m.key: (m, r) for m, r in zip(models, (dense, pruned), strict=False)
     }.values():
         marks.append(_path_line(scene, model, result, heights))
-    for state, (colour, marker, label, hollow) in _STATES.items():
-        found = [
-            (column, unit, d, p)
-            for column, layer in enumerate(nodes)
-            for unit, kind, d, p in layer
-            if kind == state
-        ]
-        if not found:
-            continue
-        if len(models) == 1:
-            label = "unit"
-        marks.append(
-            Points(
-                np.array([float(c) for c, *_ in found]),
-                np.array([heights[c][u] for c, u, *_ in found]),
-                colour,
-                marker=marker,
-                size=11,
-                hollow=hollow,
-                label=label,
-                entity="unit",
-                ids=tuple(f"{names[c]}:{u}" for c, u, *_ in found),
-                hints=tuple(
-                    f"{names[c]}, unit {u}: {label}\nscore {d:.4g} dense, {p:.4g} pruned"
-                    for c, u, d, p in found
-                ),
-            )
-        )
+    marks += _units(nodes, heights, names, alone=len(models) == 1)
     gap = float(np.nanmax(dense.delta)) if len(dense.delta) else float("nan")
     lowest = max((max(h.values()) for h in heights if h), default=1.0)
     return Axes(
@@ -163,6 +138,43 @@ def _paths(
         + "; attribution is no proof",
         legend=True,
     )
+
+
+def _units(
+    nodes: tuple[Any, ...], heights: list[dict[int, float]], names: tuple[str, ...], alone: bool
+) -> list[Points]:
+    """The drawn units, one mark a state; a model that stands alone has units and no states."""
+    marks = []
+    for state, (colour, marker, label, hollow) in _STATES.items():
+        found = [
+            (column, unit, d, p)
+            for column, layer in enumerate(nodes)
+            for unit, kind, d, p in layer
+            if kind == state
+        ]
+        if not found:
+            continue
+        if alone:
+            label = "unit"
+        marks.append(
+            Points(
+                np.array([float(c) for c, *_ in found]),
+                np.array([heights[c][u] for c, u, *_ in found]),
+                colour,
+                marker=marker,
+                size=11,
+                hollow=hollow,
+                label=label,
+                entity="unit",
+                ids=tuple(f"{names[c]}:{u}" for c, u, *_ in found),
+                hints=tuple(
+                    f"{names[c]}, unit {u}: {label}\n"
+                    + (f"score {d:.4g}" if alone else f"score {d:.4g} dense, {p:.4g} pruned")
+                    for c, u, d, p in found
+                ),
+            )
+        )
+    return marks
 
 
 def _searched(scene: Scene, dense: PathResult) -> str:

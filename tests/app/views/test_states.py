@@ -146,6 +146,16 @@ def test_paths_use_the_selected_images_and_name_units_by_layer(scene: Scene) -> 
     assert sum(m.entity == "model" for m in marks(figure, Line)) == 2
 
 
+def test_a_model_whose_path_is_not_found_yet_has_none(scene: Scene) -> None:
+    state = VIEWS["paths"].state
+    _, answers = answered(scene, "paths")
+    del answers[f"paths:{scene.focus.key}"]
+    figure = state.figure(scene, state.Options(**SMALL["paths"]), answers)
+    drawn = [m.ids[0] for m in marks(figure, Line) if m.entity == "model"]
+    assert drawn == [scene.reference.key]
+    assert {p.label for p in marks(figure, Points)} == {"unit"}
+
+
 def test_robustness_cells_and_the_images_lost_in_one(scene: Scene) -> None:
     state = VIEWS["robustness"].state
     figure, answers = answered(scene, "robustness")
