@@ -81,6 +81,11 @@ class Model:
         mask = self.masks.get(parameter)
         return tensor if mask is None else tensor * mask.keep()
 
+    def keep(self, layer: PrunableLayer) -> Tensor:
+        """Which weights of a layer no mask removes: boolean, its shape, on the CPU."""
+        mask = self.masks.get(layer.parameter)
+        return torch.ones(layer.shape, dtype=torch.bool) if mask is None else mask.keep()
+
     def state_dict(self) -> dict[str, Tensor]:
         return {name: self.weight(name) for name in self.weights}
 

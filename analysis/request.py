@@ -48,6 +48,16 @@ def silent(step: Step) -> None:
     """The report of a caller who only wants the result."""
 
 
+def part_of(report: Report, index: int, count: int, stage: str) -> Report:
+    """The report of stage `index` of `count`: its steps become thousandths of the whole."""
+
+    def staged(step: Step) -> None:
+        fraction = (index + step.done / max(step.total, 1)) / count
+        report(Step(int(1000 * fraction), 1000, stage + step.message, step.partial))
+
+    return staged
+
+
 @dataclass(frozen=True)
 class Compute:
     """Where and in what portions to compute; never part of a result's key."""

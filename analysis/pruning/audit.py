@@ -128,40 +128,42 @@ def _layer(
     structure: Structure,
     asked: Mapping[str, int],
 ) -> LayerAudit:
-    keep, earlier = _keep(after, layer), _keep(before, layer)
+    keep, earlier = after.keep(layer), before.keep(layer)
     final = after.weight(layer.parameter)
-    dense = replace(before, masks={}).weight(layer.parameter)
     zeros = final.numel() - int(torch.count_nonzero(final))
     removed = keep.numel() - int(torch.count_nonzero(keep))
-    zero_before = int(torch.count_nonzero((dense == 0) & keep))
-    got = structure.removed_units(keep) if layer.name in asked else 0
+    got = structure.found(before, after, layer) if layer.name in asked else 0
     row = LayerAudit(layer.name, layer.parameters, asked.get(layer.name, 0), got, removed, zeros)
     if row.asked != row.got:
         raise AuditError(
             f"{layer.name}: {row.asked} {structure.unit} were to go, but {row.got} are gone"
         )
+    if bool((keep & ~earlier).any()):
+        raise AuditError(f"{layer.name}: a weight that was removed before came back")
+    if layer.parameter not in after.updates:
+        _check_zeros(before, layer, keep, zeros)
+    return row
+
+
+def _check_zeros(before: Model, layer: PrunableLayer, keep: torch.Tensor, zeros: int) -> None:
+    """Where no recovery wrote, zeros are what was removed and what was zero before."""
+    dense = replace(before, masks={}).weight(layer.parameter)
+    removed = keep.numel() - int(torch.count_nonzero(keep))
+    zero_before = int(torch.count_nonzero((dense == 0) & keep))
     if zeros != removed + zero_before:
         raise AuditError(
             f"{layer.name}: {removed} weights were removed and {zero_before} were zero before, "
             f"but {zeros} are zero now"
         )
-    if bool((keep & ~earlier).any()):
-        raise AuditError(f"{layer.name}: a weight that was removed before came back")
-    return row
-
-
-def _keep(model: Model, layer: PrunableLayer) -> torch.Tensor:
-    mask = model.masks.get(layer.parameter)
-    return torch.ones(layer.shape, dtype=torch.bool) if mask is None else mask.keep()
 
 
 def _zeros_before(rows: Sequence[LayerAudit]) -> list[str]:
-    """Dense weights that happen to be zero count as zeros, but not as removed: say so."""
+    """Kept weights that happen to be zero count as zeros, but not as removed: say so."""
     kept = {row.name: row.zeros - row.removed for row in rows if row.zeros > row.removed}
     if not kept:
         return []
     where = ", ".join(f"{name} ({count:,})" for name, count in kept.items())
-    return [f"kept weights that are zero in the dense model: {where}"]
+    return [f"kept weights that are zero by themselves: {where}"]
 
 
 def _warnings(found: Audit, structure: Structure) -> tuple[str, ...]:

@@ -31,17 +31,23 @@ def exact_count(sparsity: float, size: int) -> int:
     return shared_counts([size], sparsity)[0]
 
 
-def shared_counts(sizes: Sequence[int], sparsity: float) -> list[int]:
+def shared_counts(sizes: Sequence[int], sparsity: float, offset: int = 0) -> list[int]:
     """Share a uniform budget over groups by cumulative rounding.
 
-    The group that ends at offset c gets round(s·c) minus what the groups before it got. The total
-    is exact and every group is within one unit of s times its size.
+    The group that ends at position c gets round(s·c) minus what the groups before it got. The
+    total is exact and every group is within one unit of s times its size. `offset` is the position
+    of the first group, for groups that are taken some at a time: their counts are those they get
+    when all are taken at once.
     """
     part = Fraction(repr(float(sparsity)))
-    counts, offset, before = [], 0, 0
+
+    def rounded(position: int) -> int:
+        return (2 * part.numerator * position + part.denominator) // (2 * part.denominator)
+
+    counts, before = [], rounded(offset)
     for size in sizes:
         offset += size
-        reached = (2 * part.numerator * offset + part.denominator) // (2 * part.denominator)
+        reached = rounded(offset)
         counts.append(reached - before)
         before = reached
     return counts

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from analysis.pruning.parts import PruningContext
+from analysis.pruning.context import PruningContext
 
 
 def following_norms(context: PruningContext) -> dict[str, str]:

@@ -1,93 +1,70 @@
-"""The five kinds of parts that a recipe is composed of, and their one registry.
+"""The five kinds of parts that a recipe is composed of.
 
-    criterion    tensor of scores, one a weight; higher = keep
-    structure    what a unit is, and how unit decisions become weight masks
-    allocation   how the budget is shared between layers and rows
-    schedule     in how many rounds the budget is reached
-    recovery     what is repaired after the masks are set
-
-A part is a small frozen pydantic model: its fields carry range, unit and help once, and the form
-in the window, `--set`, validation and the docs all read them there. A new method is one new part
-in one file: subclass its kind, decorate with `@part`.
+criterion    tensor of scores, one a weight or one an output; higher = keep
+structure    what a unit is, and how unit decisions become weight masks
+allocation   how the budget is shared between layers and rows
+schedule     in how many rounds the budget is reached
+recovery     what is repaired after the masks are set
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
-from analysis.data.dataset import Dataset
-from analysis.errors import ArgumentError
+from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
-from analysis.pruning.counting import check_sparsity
-from analysis.request import Compute, Report
+from analysis.pruning.context import PruningContext
+from analysis.pruning.counting import bounded, check_sparsity
+from analysis.pruning.part import Part
+from analysis.request import Step, part_of
+from kernels.select import k_smallest
 
-Need = Literal["calibration", "labels", "gradients"]
-KINDS = ("criterion", "structure", "allocation", "schedule", "recovery")
-
-
-class Part(BaseModel):
-    """Base of all parts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: ClassVar[str]
-    name: ClassVar[str]
-    title: ClassVar[str]
-    paper: ClassVar[str] = ""
-    needs: ClassVar[frozenset[Need]] = frozenset()
-
-
-@dataclass(frozen=True, eq=False)
-class PruningContext:
-    """What criteria and recoveries may look at.
-
-    Attributes
-    ----------
-    model: the model as it is before this round (masks of earlier rounds applied).
-    module: that model built on `compute.device`, in eval mode. On the CPU it shares its tensors
-        with the dense model: no part writes into them, and only recoveries may replace them.
-    layers: the layers to prune, in module order.
-    calibration: labelled images, or None when the recipe needs none.
-    seed: seed of every random choice.
-    """
-
-    model: Model
-    module: nn.Module
-    layers: tuple[PrunableLayer, ...]
-    calibration: Dataset | None
-    seed: int
-    compute: Compute
-    report: Report
-
-    def weight(self, layer: PrunableLayer) -> Tensor:
-        """The layer's weight as the module computes with it, on its device, without gradient."""
-        return self.module.get_parameter(layer.parameter).detach()
-
-    def removed(self, layer: PrunableLayer) -> Tensor:
-        """Which weights earlier rounds and earlier prunings removed (True), on the CPU."""
-        mask = self.model.masks.get(layer.parameter)
-        return torch.zeros(layer.shape, dtype=torch.bool) if mask is None else ~mask.keep()
-
-    def images(self) -> Dataset:
-        """The calibration images; a part that calls this declares the need."""
-        if self.calibration is None:
-            raise ArgumentError("this recipe needs calibration images")
-        return self.calibration
+Level = Literal["weight", "filter"]
 
 
 class Criterion(Part):
     kind: ClassVar[str] = "criterion"
+    level: ClassVar[Level] = "weight"
+    """What it scores: single weights, or whole outputs of a layer."""
 
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
-        """Score of every weight (shape of the weight) by layer name; higher = keep."""
+        """Scores by layer name; higher = keep.
+
+        Level "weight": the shape of the weight. Level "filter": (out,), for the layers whose
+        outputs it can score.
+        """
         raise NotImplementedError
+
+    def decide(
+        self,
+        context: PruningContext,
+        structure: Structure,
+        allocation: Allocation,
+        sparsity: float,
+    ) -> Decision:
+        """Scores, and what the structure makes of them.
+
+        Methods that choose masks and new weights in one go (SparseGPT, SWAP) override this.
+        """
+        scoring = replace(context, report=part_of(context.report, 0, 2, ""))
+        scoring.report(Step(0, 1, "scores"))
+        scores = self.scores(scoring)
+        for layer, found in scores.items():
+            if bool(torch.isnan(found).any()):
+                raise InputError(
+                    context.model.name,
+                    f"the {self.name} scores of {layer} are NaN.",
+                    "Its weights or activations are too large: choose another criterion or model.",
+                )
+        context.report(Step(1, 2, "masks"))
+        with torch.no_grad():
+            return structure.decide(context, scores, allocation, sparsity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +73,15 @@ class LayerUnits:
 
     Attributes
     ----------
+    layer: the layer, or the one that stands for a coupled group of layers.
     scores: one a unit: the shape of the weight, or (filters,). Higher = keep; -inf = already
         removed, which stays so.
+    macs: multiply-accumulates for one image that one unit takes; 0 where nobody counted.
     """
 
     layer: PrunableLayer
     scores: Tensor
+    macs: float = 0.0
 
     @property
     def size(self) -> int:
@@ -115,14 +95,45 @@ class LayerUnits:
 
 class Allocation(Part):
     kind: ClassVar[str] = "allocation"
+    exact: ClassVar[bool] = True
+    """Whether the budget is a number of units, not another resource (MACs, milliseconds)."""
 
-    def remove(self, units: Sequence[LayerUnits], sparsity: float) -> list[Tensor]:
+    def remove(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[Tensor]:
         """Choose exactly round(sparsity × all units), those already removed among them.
 
         Returns boolean tensors in the shapes of the scores, in order; True = removed. Ties go by
-        position, in module order. Raises ArgumentError when the budget cannot be met.
+        position, in module order. Raises ArgumentError when the budget cannot be met. An
+        allocation that is not `exact` chooses what its own budget demands.
         """
         raise NotImplementedError
+
+
+class LayerAllocation(Allocation):
+    """Says how many units each layer loses; within a layer the lowest scores go."""
+
+    def counts(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[int]:
+        """Units to remove in each layer, adding up to round(sparsity × all units).
+
+        They may lie outside what earlier prunings allow; `remove` moves them between its bounds.
+        """
+        raise NotImplementedError
+
+    def remove(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[Tensor]:
+        return remove_counts(units, self.counts(context, units, sparsity))
+
+
+def remove_counts(units: Sequence[LayerUnits], counts: Sequence[int]) -> list[Tensor]:
+    """The lowest scores of each layer: `counts` of them, or as near as earlier prunings allow."""
+    counts = bounded(
+        counts, [unit.gone for unit in units], [unit.size for unit in units], sum(counts)
+    )
+    return [k_smallest([unit.scores], count)[0] for unit, count in zip(units, counts, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +158,8 @@ class Structure(Part):
     kind: ClassVar[str] = "structure"
     unit: ClassVar[str] = "weights"
     """What is counted, in the plural."""
-
-    def objection(self, allocation: Allocation, schedule: Schedule) -> str:
-        """Why this structure cannot go with these parts; "" when it can."""
-        return ""
+    levels: ClassVar[frozenset[Level]] = frozenset({"weight"})
+    """Scores that it can choose by."""
 
     def resolve(self, sparsity: float | None) -> float:
         """The sparsity to reach, in units. Raises ArgumentError for one that cannot be."""
@@ -175,6 +184,10 @@ class Structure(Part):
         """Units that a keep-mask (shape of the weight) removes."""
         return keep.numel() - int(torch.count_nonzero(keep))
 
+    def found(self, before: Model, after: Model, layer: PrunableLayer) -> int:
+        """Units that are gone from a layer of the finished model, counted there by the audit."""
+        return self.removed_units(after.keep(layer))
+
     def decide(
         self,
         context: PruningContext,
@@ -186,12 +199,29 @@ class Structure(Part):
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class Round:
+    """One round of a schedule: reach `sparsity` in `layers`."""
+
+    sparsity: float
+    layers: tuple[PrunableLayer, ...]
+
+
 class Schedule(Part):
     kind: ClassVar[str] = "schedule"
+
+    @property
+    def recovers_each_round(self) -> bool:
+        """Whether the recovery follows every round, not only the last one."""
+        return False
 
     def targets(self, sparsity: float) -> tuple[float, ...]:
         """Sparsity to reach after each round; the last one is `sparsity`."""
         raise NotImplementedError
+
+    def plan(self, layers: tuple[PrunableLayer, ...], sparsity: float) -> tuple[Round, ...]:
+        """The rounds in order. By default each takes all layers."""
+        return tuple(Round(target, layers) for target in self.targets(sparsity))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,51 +240,9 @@ class Repair:
 
 class Recovery(Part):
     kind: ClassVar[str] = "recovery"
+    each_round: ClassVar[bool] = False
+    """Whether it follows every round, whatever the schedule says: updates that go with masks."""
 
     def repair(self, context: PruningContext) -> Repair:
         """Repair the pruned model; may put new tensors into `context.module`."""
         raise NotImplementedError
-
-
-PARTS: dict[str, dict[str, type[Part]]] = {kind: {} for kind in KINDS}
-
-P = TypeVar("P", bound=type[Part])
-
-
-def part(cls: P) -> P:
-    """Register a part under its kind and name."""
-    PARTS[cls.kind][cls.name] = cls
-    return cls
-
-
-def make(kind: str, settings: Mapping[str, Any]) -> Part:
-    """The part of this kind that `settings["name"]` names, with the other entries as its fields.
-
-    Raises
-    ------
-    ArgumentError: no such part, no such field, or a value outside its field's range.
-    """
-    fields = dict(settings)
-    name = str(fields.pop("name", "")).replace("_", "-")
-    if name not in PARTS[kind]:
-        known = ", ".join(PARTS[kind])
-        raise ArgumentError(f"there is no {kind} {name!r}; known: {known}")
-    try:
-        return PARTS[kind][name].model_validate(fields)
-    except ValidationError as error:
-        raise ArgumentError(f"{kind} {name}: {problems(error)}") from None
-
-
-def problems(error: ValidationError) -> str:
-    """Pydantic's findings in one line: "min_keep: Input should be a valid integer, not 'x'"."""
-    return "; ".join(
-        f"{'.'.join(map(str, found['loc']))}: {found['msg']}, not {found['input']!r}"
-        if found["loc"]
-        else found["msg"].removeprefix("Value error, ")
-        for found in error.errors()
-    )
-
-
-def describe(value: Part) -> dict[str, Any]:
-    """JSON form of a part: its name and its fields."""
-    return {"name": value.name, **value.model_dump(mode="json")}

@@ -11,25 +11,29 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.architectures.architecture import PrunableLayer
 from analysis.data.dataset import Dataset
-from analysis.errors import ArgumentError, InputError
+from analysis.errors import ArgumentError
 from analysis.masks import Mask
 from analysis.models import Model, Origin
+from analysis.pruning.allocations.fixed import fixed_counts
 from analysis.pruning.audit import Audit, audit
+from analysis.pruning.context import PruningContext
 from analysis.pruning.memory import PeakMemory
-from analysis.pruning.parts import Decision, PruningContext
-from analysis.pruning.presets import recipe_label
+from analysis.pruning.parts import Allocation, Decision, LayerAllocation
+from analysis.pruning.presets.naming import recipe_label
 from analysis.pruning.recipe import Recipe
 from analysis.records import record
-from analysis.request import Compute, Report, Request, Step, compute_field, silent
+from analysis.request import Compute, Report, Request, Step, compute_field, part_of, silent
 
 
 @record
@@ -61,6 +65,9 @@ class Prune(Request[Pruned]):
     sparsity: fraction of units to remove, in [0, 1); None where the recipe fixes it (N:M).
     calibration: labelled images; None when the recipe needs none.
     seed: seed of every random choice.
+    companions: other models of the same architecture, for recipes that need them: the base of a
+        fine-tuned model (DARE), models of other seeds (signal-to-noise).
+    contrast: images of the second kind, for a recipe that sets two data sets against each other.
 
     Raises (when called)
     ------
@@ -75,6 +82,8 @@ class Prune(Request[Pruned]):
     calibration: Dataset | None = None
     seed: int = 0
     compute: Compute = compute_field()
+    companions: tuple[Model, ...] = ()
+    contrast: Dataset | None = None
 
     @property
     def title(self) -> str:
@@ -93,91 +102,146 @@ class Prune(Request[Pruned]):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """As for every request; images that the recipe does not look at do not count."""
+        """As for every request; what the recipe does not look at does not count."""
         found = super().parameters
         found["sparsity"] = self.target
         if "calibration" not in self.recipe.needs:
             found["calibration"] = None
+        if "companion" not in self.recipe.needs:
+            del found["companions"]
+        if "contrast" not in self.recipe.needs:
+            del found["contrast"]
         return found
 
     def __call__(self, report: Report = silent) -> Pruned:
         started = time.perf_counter()
         target = self.target
-        self._check_calibration()
+        self._check()
         with PeakMemory(self.compute.device) as memory:
-            model, decision = self._rounds(target, report)
-            model, notes = self._recover(model, report)
-        budget = self.recipe.structure.budget(self._context(self.model, silent), target)
-        found = audit(
-            self.model, model, self.recipe.structure, decision, budget, decision.notes + notes
-        )
-        updates = {name: tensor.numpy() for name, tensor in model.updates.items()}
-        seconds = time.perf_counter() - started
-        return Pruned(dict(model.masks), updates, found, seconds, memory.bytes)
-
-    def _check_calibration(self) -> None:
-        if "calibration" in self.recipe.needs and not (self.calibration and len(self.calibration)):
-            needing = [v.title for v in self.recipe.parts.values() if "calibration" in v.needs]
-            raise ArgumentError(
-                f"{', '.join(needing)} needs calibration images, and there are none: choose data"
-            )
-
-    def _rounds(self, target: float, report: Report) -> tuple[Model, Decision]:
-        """Reach the target round by round; masks only grow."""
-        targets = self.recipe.schedule.targets(target)
-        model, decision = self.model, Decision({}, {})
-        for index, sparsity in enumerate(targets):
-            stage = f"round {index + 1} of {len(targets)}, " if len(targets) > 1 else ""
-            context = self._context(model, part_of(report, index, len(targets) + 1, stage))
-            if self._reached(context, sparsity, last=index == len(targets) - 1):
-                continue
-            decision = self._round(context, sparsity)
-            model = _masked(model, decision)
-        return model, decision
-
-    def _reached(self, context: PruningContext, sparsity: float, last: bool) -> bool:
-        """Whether earlier prunings already removed more than this round is to reach."""
+            work = _Work(self, report)
+            work.run(target)
         structure = self.recipe.structure
-        gone, budget = structure.gone(context), structure.budget(context, sparsity)
-        if gone > budget and last:
-            raise ArgumentError(
-                f"{self.model.name} already lacks {gone:,} {structure.unit}, more than the "
-                f"{budget:,} asked for: choose a higher sparsity, or prune the dense model"
-            )
-        return gone > budget
+        budget = sum(work.asked.values())
+        if self.recipe.allocation.exact:
+            budget = structure.budget(self.context(self.model, silent), target)
+        notes = tuple(dict.fromkeys(work.notes))
+        decision = Decision({}, work.asked)
+        found = audit(self.model, work.model, structure, decision, budget, notes)
+        updates = {name: tensor.numpy() for name, tensor in work.model.updates.items()}
+        seconds = time.perf_counter() - started
+        return Pruned(dict(work.model.masks), updates, found, seconds, memory.bytes)
 
-    def _round(self, context: PruningContext, sparsity: float) -> Decision:
-        scoring = replace(context, report=part_of(context.report, 0, 2, ""))
-        scoring.report(Step(0, 1, "scores"))
-        scores = self.recipe.criterion.scores(scoring)
-        for layer, found in scores.items():
-            if bool(torch.isnan(found).any()):
-                raise InputError(
-                    self.model.name,
-                    f"the {self.recipe.criterion.name} scores of {layer} are NaN.",
-                    "Its weights or activations are too large: choose another criterion or model.",
-                )
-        context.report(Step(1, 2, "masks"))
-        with torch.no_grad():
-            return self.recipe.structure.decide(context, scores, self.recipe.allocation, sparsity)
-
-    def _recover(self, model: Model, report: Report) -> tuple[Model, tuple[str, ...]]:
-        rounds = len(self.recipe.schedule.targets(self.target))
-        context = self._context(model, part_of(report, rounds, rounds + 1, ""))
-        repair = self.recipe.recovery.repair(context)
-        context.report(Step(1, 1, "audit"))
-        return replace(model, updates={**model.updates, **repair.updates}), repair.notes
-
-    def _context(self, model: Model, report: Report) -> PruningContext:
+    def context(self, model: Model, report: Report, **round_: Any) -> PruningContext:
+        """What the parts of one round look at; `round_` holds its layers and their offset."""
         return PruningContext(
+            **{"layers": model.layers, **round_},
             model=model,
             module=model.module(self.compute.device),
-            layers=model.layers,
             calibration=self.calibration,
             seed=self.seed,
             compute=self.compute,
             report=report,
+            base=self.model,
+            companions=self.companions,
+            contrast=self.contrast,
         )
+
+    def _check(self) -> None:
+        reason = self.recipe.inapplicable(self.model)
+        if reason:
+            raise ArgumentError(f"{reason}: choose another recipe or model")
+        for need, there, what in (
+            ("calibration", self.calibration, "calibration images"),
+            ("companion", self.companions, "another model of the same architecture"),
+            ("contrast", self.contrast, "a second set of images"),
+        ):
+            if need in self.recipe.needs and not there:
+                needing = [v.title for v in self.recipe.parts.values() if need in v.needs]
+                raise ArgumentError(f"{', '.join(needing)} needs {what}, and there is none")
+        self._check_companions()
+
+    def _check_companions(self) -> None:
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.model.weights.items()}
+        for other in self.companions if "companion" in self.recipe.needs else ():
+            if {name: tuple(tensor.shape) for name, tensor in other.weights.items()} != shapes:
+                raise ArgumentError(
+                    f"{other.name} is another network than {self.model.name}: choose a model "
+                    "of the same architecture"
+                )
+
+
+class _Work:
+    """A job while it runs: the model as it is by now, what was asked and what has to be told."""
+
+    def __init__(self, job: Prune, report: Report) -> None:
+        self.job, self.report = job, report
+        self.model = job.model
+        self.asked: dict[str, int] = {}
+        self.notes: list[str] = []
+
+    def run(self, target: float) -> None:
+        """Reach the target round by round; masks only grow."""
+        recipe, layers = self.job.recipe, self.model.layers
+        rounds = recipe.schedule.plan(layers, target)
+        allocation = recipe.allocation
+        if isinstance(allocation, LayerAllocation) and any(r.layers != layers for r in rounds):
+            context = self.job.context(self.model, part_of(self.report, 0, 2 * len(rounds), ""))
+            allocation = fixed_counts(allocation, context, target)
+        places = _offsets(layers)
+        recovery, count = recipe.recovery, len(rounds)
+        each = recovery.each_round or recipe.schedule.recovers_each_round
+        for index, now in enumerate(rounds):
+            stage = f"round {index + 1} of {count}, " if count > 1 else ""
+            telling = part_of(self.report, index, count + 1, stage)
+            context = self.job.context(
+                self.model,
+                part_of(telling, 0, 2, "") if each else telling,
+                layers=now.layers,
+                offset=places[now.layers[0].name],
+            )
+            if now.layers == layers and self._reached(context, now.sparsity, now is rounds[-1]):
+                continue
+            self._decide(context, allocation, now.sparsity)
+            if each:
+                self._recover(replace(context, report=part_of(telling, 1, 2, "")))
+        if not each:
+            finish = part_of(self.report, count, count + 1, "")
+            self._recover(self.job.context(self.model, finish))
+        self.report(Step(1, 1, "audit"))
+
+    def _decide(self, context: PruningContext, allocation: Allocation, sparsity: float) -> None:
+        recipe = self.job.recipe
+        decision = recipe.criterion.decide(context, recipe.structure, allocation, sparsity)
+        self.model = _masked(self.model, decision)
+        self.asked |= decision.asked
+        self.notes += decision.notes
+
+    def _reached(self, context: PruningContext, sparsity: float, last: bool) -> bool:
+        """Whether earlier prunings already removed more than this round is to reach."""
+        recipe = self.job.recipe
+        structure = recipe.structure
+        if not recipe.allocation.exact:
+            return False
+        gone, budget = structure.gone(context), structure.budget(context, sparsity)
+        if gone > budget and last:
+            raise ArgumentError(
+                f"{self.job.model.name} already lacks {gone:,} {structure.unit}, more than the "
+                f"{budget:,} asked for: choose a higher sparsity, or prune the dense model"
+            )
+        return gone > budget
+
+    def _recover(self, context: PruningContext) -> None:
+        """Let the recovery see the model with the masks of this round."""
+        now = replace(context, model=self.model, module=self.model.module(self.job.compute.device))
+        repair = self.job.recipe.recovery.repair(now)
+        self.model = replace(self.model, updates={**self.model.updates, **repair.updates})
+        self.notes += repair.notes
+
+
+def _offsets(layers: Sequence[PrunableLayer]) -> dict[str, int]:
+    """Prunable weights before each layer, by name."""
+    ends = accumulate(layer.parameters for layer in layers)
+    return {layer.name: end - layer.parameters for layer, end in zip(layers, ends, strict=True)}
 
 
 def pruned_model(base: Model, pruned: Pruned, request: Prune, name: str = "") -> Model:
@@ -219,16 +283,6 @@ def pruned_key(dense: str, masks: Mapping[str, Mask], updates: Mapping[str, Tens
     return content.hexdigest()
 
 
-def part_of(report: Report, index: int, count: int, stage: str) -> Report:
-    """The report of stage `index` of `count`: its steps become thousandths of the whole."""
-
-    def staged(step: Step) -> None:
-        fraction = (index + step.done / max(step.total, 1)) / count
-        report(Step(int(1000 * fraction), 1000, stage + step.message, step.partial))
-
-    return staged
-
-
 def _calibration_key(request: Prune) -> str:
     if request.calibration is None or "calibration" not in request.recipe.needs:
         return ""
@@ -239,7 +293,9 @@ def _masked(model: Model, decision: Decision) -> Model:
     """The model with the decision's masks, all of them at least as strict as before."""
     masks = dict(model.masks)
     for layer in model.layers:
-        keep = decision.keep[layer.name]
+        keep = decision.keep.get(layer.name)
+        if keep is None:
+            continue
         if layer.parameter in masks or not bool(keep.all()):
             masks[layer.parameter] = Mask.from_keep(keep)
     return replace(model, masks=masks, updates={**model.updates, **decision.updates})

@@ -16,22 +16,16 @@ from pydantic import (
 )
 
 from analysis.errors import ArgumentError
+from analysis.models import Model
 
 # Importing the packages registers their parts.
-from analysis.pruning import allocations, criteria, recoveries, schedules, structures
-from analysis.pruning.parts import (
-    KINDS,
-    Allocation,
-    Criterion,
-    Need,
-    Part,
-    Recovery,
-    Schedule,
-    Structure,
-    describe,
-    make,
-    problems,
-)
+from analysis.pruning import allocations, criteria, recoveries, schedules, structures  # noqa: F401
+from analysis.pruning.allocations.global_threshold import Global
+from analysis.pruning.part import KINDS, Need, Part, describe, make, problems
+from analysis.pruning.parts import Allocation, Criterion, Recovery, Schedule, Structure
+from analysis.pruning.recoveries.nothing import Nothing
+from analysis.pruning.schedules.one_shot import OneShot
+from analysis.pruning.structures.weight import Weight
 
 
 class Recipe(BaseModel):
@@ -50,10 +44,10 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     criterion: Criterion
-    structure: Structure = structures.Weight()
-    allocation: Allocation = allocations.Global()
-    schedule: Schedule = schedules.OneShot()
-    recovery: Recovery = recoveries.Nothing()
+    structure: Structure = Weight()
+    allocation: Allocation = Global()
+    schedule: Schedule = OneShot()
+    recovery: Recovery = Nothing()
 
     @field_validator(*KINDS, mode="before")
     @classmethod
@@ -64,9 +58,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Recipe:
-        objection = self.structure.objection(self.allocation, self.schedule)
-        if objection:
-            raise ValueError(objection)
+        if self.criterion.level not in self.structure.levels:
+            raise ValueError(
+                f"{self.criterion.title} scores whole outputs, not single weights: choose a "
+                f"structure of filters or channels, not {self.structure.title!r}"
+            )
+        for value in self.parts.values():
+            objection = value.objection(self.parts)
+            if objection:
+                raise ValueError(objection)
         return self
 
     @field_serializer(*KINDS)
@@ -83,6 +83,11 @@ class Recipe(BaseModel):
         """What any of its parts needs."""
         return frozenset[Need]().union(*(value.needs for value in self.parts.values()))
 
+    def inapplicable(self, model: Model) -> str:
+        """Why this recipe cannot be used on `model`; "" when it can."""
+        reasons = (value.inapplicable(model) for value in self.parts.values())
+        return next((reason for reason in reasons if reason), "")
+
     def to_json(self) -> dict[str, Any]:
         """{"criterion": {"name": "magnitude"}, ...}: plain JSON with the names of parts."""
         return self.model_dump(mode="json")
@@ -94,6 +99,3 @@ class Recipe(BaseModel):
             return cls.model_validate(dict(value))
         except ValidationError as error:
             raise ArgumentError(f"no recipe: {problems(error)}") from None
-
-
-__all__ = ["Recipe", "criteria"]

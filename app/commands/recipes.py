@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from analysis.pruning import KINDS, PARTS, PRESETS, Part, Preset
-from analysis.pruning.parts import describe
+from analysis.pruning.part import describe
 from app.commands.options import json_option
 from app.commands.output import emit, table
 

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from analysis.errors import ArgumentError
 from analysis.pruning import PRESETS, Recipe
-from analysis.pruning.parts import KINDS, PARTS, Part
+from analysis.pruning.part import KINDS, PARTS, Part
 from app.forms import ModelForm
 from app.panels.base import hint
 from app.session import Session

@@ -19,8 +19,9 @@ from analysis.errors import ArgumentError, InputError
 from analysis.evaluate import Evaluate
 from analysis.masks import Mask
 from analysis.models import Model
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import exact_count
-from analysis.pruning.parts import Criterion, PruningContext
+from analysis.pruning.parts import Criterion
 from analysis.records import pack, unpack
 from analysis.request import Cancelled, Compute, Step
 from analysis.sensitivity import Sensitivity, SensitivityMap, coarse_first, pruned_weight

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.pruning.allocations.erk import Erk
-from analysis.pruning.allocations.global_threshold import Global
-from analysis.pruning.allocations.per_row import PerRow
-from analysis.pruning.allocations.uniform import Uniform
+from analysis.pruning.part import import_all
 
-__all__ = ["Erk", "Global", "PerRow", "Uniform"]
+import_all(__name__, __path__)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from torch import Tensor
-
-from analysis.pruning.allocations.uniform import remove_counts
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import apportion, exact_count
-from analysis.pruning.parts import Allocation, LayerUnits, part
+from analysis.pruning.part import part
+from analysis.pruning.parts import LayerAllocation, LayerUnits
 
 
 @part
-class Erk(Allocation):
+class Erk(LayerAllocation):
     """Density of a layer in proportion to (in + out + kh + kw) / (in · out · kh · kw).
 
     Evci et al., Rigging the Lottery (section 3). A layer whose density would exceed one stays
@@ -24,13 +23,15 @@ class Erk(Allocation):
     title: ClassVar[str] = "Erdős–Rényi-kernel"
     paper: ClassVar[str] = "Evci et al. 2020, arXiv:1911.11134"
 
-    def remove(self, units: Sequence[LayerUnits], sparsity: float) -> list[Tensor]:
+    def counts(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[int]:
         sizes = [unit.size for unit in units]
         budget = exact_count(sparsity, sum(sizes))
         kept = sum(sizes) - budget
         densities = erk_densities([unit.layer.shape for unit in units], sizes, kept)
         shares = [size * (1 - d) for size, d in zip(sizes, densities, strict=True)]
-        return remove_counts(units, apportion(shares, budget))
+        return apportion(shares, budget)
 
 
 def erk_densities(

@@ -9,8 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from analysis.errors import ArgumentError
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import exact_count
-from analysis.pruning.parts import Allocation, LayerUnits, part
+from analysis.pruning.part import part
+from analysis.pruning.parts import Allocation, LayerUnits
 from kernels.select import k_smallest
 
 
@@ -38,7 +40,9 @@ class Global(Allocation):
         json_schema_extra={"unit": "units"},
     )
 
-    def remove(self, units: Sequence[LayerUnits], sparsity: float) -> list[Tensor]:
+    def remove(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[Tensor]:
         budget = exact_count(sparsity, sum(unit.size for unit in units))
         most = [max(unit.size - self.min_keep, unit.gone, 0) for unit in units]
         if budget > sum(most):

@@ -8,8 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import bounded, shared_counts
-from analysis.pruning.parts import Allocation, LayerUnits, part
+from analysis.pruning.part import part
+from analysis.pruning.parts import Allocation, LayerUnits
 from kernels.select import k_smallest_rows
 
 
@@ -26,11 +28,13 @@ class PerRow(Allocation):
     title: ClassVar[str] = "Per row, each output alike"
     paper: ClassVar[str] = "Sun et al. 2023, arXiv:2306.11695"
 
-    def remove(self, units: Sequence[LayerUnits], sparsity: float) -> list[Tensor]:
+    def remove(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[Tensor]:
         rows = [unit.scores.flatten(1) for unit in units]
         sizes = [matrix.shape[1] for matrix in rows for _ in range(len(matrix))]
         lowest = [int(gone) for matrix in rows for gone in torch.isneginf(matrix).sum(dim=1)]
-        counts = shared_counts(sizes, sparsity)
+        counts = shared_counts(sizes, sparsity, context.offset)
         counts = bounded(counts, lowest, sizes, sum(counts))
         chosen, start = [], 0
         for unit, matrix in zip(units, rows, strict=True):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from torch import Tensor
-
-from analysis.pruning.counting import bounded, shared_counts
-from analysis.pruning.parts import Allocation, LayerUnits, part
-from kernels.select import k_smallest
+from analysis.pruning.context import PruningContext
+from analysis.pruning.counting import shared_counts
+from analysis.pruning.part import part
+from analysis.pruning.parts import LayerAllocation, LayerUnits
 
 
 @part
-class Uniform(Allocation):
+class Uniform(LayerAllocation):
     """Every layer loses the same fraction, its lowest scores first.
 
     Counts come from cumulative rounding in module order: the total is exact and every layer is
@@ -24,13 +23,7 @@ class Uniform(Allocation):
     name: ClassVar[str] = "uniform"
     title: ClassVar[str] = "Uniform, each layer alike"
 
-    def remove(self, units: Sequence[LayerUnits], sparsity: float) -> list[Tensor]:
-        return remove_counts(units, shared_counts([unit.size for unit in units], sparsity))
-
-
-def remove_counts(units: Sequence[LayerUnits], counts: Sequence[int]) -> list[Tensor]:
-    """The lowest scores of each layer: `counts` of them, or as near as earlier prunings allow."""
-    counts = bounded(
-        counts, [unit.gone for unit in units], [unit.size for unit in units], sum(counts)
-    )
-    return [k_smallest([unit.scores], count)[0] for unit, count in zip(units, counts, strict=True)]
+    def counts(
+        self, context: PruningContext, units: Sequence[LayerUnits], sparsity: float
+    ) -> list[int]:
+        return shared_counts([unit.size for unit in units], sparsity)

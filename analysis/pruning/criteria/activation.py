@@ -12,7 +12,9 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from analysis.data.dataset import batches
 from analysis.errors import ArgumentError
-from analysis.pruning.parts import Criterion, Need, PruningContext, part
+from analysis.pruning.context import PruningContext
+from analysis.pruning.part import Need, part
+from analysis.pruning.parts import Criterion
 from analysis.request import Step
 
 

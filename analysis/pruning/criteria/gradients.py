@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from analysis.data.dataset import Dataset, batches
 from analysis.errors import ArgumentError
-from analysis.pruning.parts import PruningContext
+from analysis.pruning.context import PruningContext
 from analysis.request import Step
 
 

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from analysis.pruning.parts import Criterion, PruningContext, part
+from analysis.pruning.context import PruningContext
+from analysis.pruning.part import part
+from analysis.pruning.parts import Criterion
 
 
 @part

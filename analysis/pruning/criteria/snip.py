@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from analysis.errors import ArgumentError
+from analysis.pruning.context import PruningContext
 from analysis.pruning.criteria.gradients import loss_gradients
-from analysis.pruning.parts import Criterion, Need, PruningContext, part
+from analysis.pruning.part import Need, part
+from analysis.pruning.parts import Criterion
 
 
 @part

@@ -7,8 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
+from analysis.pruning.context import PruningContext
 from analysis.pruning.criteria.gradients import loss_gradients
-from analysis.pruning.parts import Criterion, Need, PruningContext, part
+from analysis.pruning.part import Need, part
+from analysis.pruning.parts import Criterion
 
 
 @part

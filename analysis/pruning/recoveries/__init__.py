@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.pruning.recoveries.batchnorm import BatchNormRecalibration
-from analysis.pruning.recoveries.nothing import Nothing
+from analysis.pruning.part import import_all
 
-__all__ = ["BatchNormRecalibration", "Nothing"]
+import_all(__name__, __path__)

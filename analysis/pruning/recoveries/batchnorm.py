@@ -12,7 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from analysis.data.dataset import batches
 from analysis.errors import ArgumentError
-from analysis.pruning.parts import Need, PruningContext, Recovery, Repair, part
+from analysis.pruning.context import PruningContext
+from analysis.pruning.part import Need, part
+from analysis.pruning.parts import Recovery, Repair
 from analysis.request import Step
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analysis.pruning.parts import PruningContext, Recovery, Repair, part
+from analysis.pruning.context import PruningContext
+from analysis.pruning.part import part
+from analysis.pruning.parts import Recovery, Repair
 
 
 @part

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.pruning.schedules.iterative import Iterative
-from analysis.pruning.schedules.one_shot import OneShot
+from analysis.pruning.part import import_all
 
-__all__ = ["Iterative", "OneShot"]
+import_all(__name__, __path__)

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from analysis.pruning.parts import Schedule, part
+from analysis.pruning.part import part
+from analysis.pruning.parts import Schedule
 
 
 @part
@@ -14,8 +15,7 @@ class Iterative(Schedule):
     """Prune in rounds; the criterion sees the masked model of the round before.
 
     Masks are nested: what is removed stays removed. Without training between rounds this changes
-    nothing for scores that do not depend on the other weights (magnitude, random). The recovery
-    follows once, after the last round.
+    nothing for scores that do not depend on the other weights (magnitude, random).
 
     Linear spacing raises the sparsity by the same amount each round; exponential spacing shrinks
     the density by the same factor: density d^(i/n) after round i of n (Tanaka et al., SynFlow).
@@ -38,6 +38,16 @@ class Iterative(Schedule):
         title="Spacing",
         description="Same step of sparsity each round, or same factor of density.",
     )
+
+    recover: Literal["after the last round", "after every round"] = Field(
+        default="after the last round",
+        title="Recovery",
+        description="When the recovery follows: once at the end, or after every round.",
+    )
+
+    @property
+    def recovers_each_round(self) -> bool:
+        return self.recover == "after every round"
 
     def targets(self, sparsity: float) -> tuple[float, ...]:
         before = [i / self.rounds for i in range(1, self.rounds)]

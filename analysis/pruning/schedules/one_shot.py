@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analysis.pruning.parts import Schedule, part
+from analysis.pruning.part import part
+from analysis.pruning.parts import Schedule
 
 
 @part

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.pruning.structures.filter import Filter
-from analysis.pruning.structures.nm import NM
-from analysis.pruning.structures.weight import Weight
+from analysis.pruning.part import import_all
 
-__all__ = ["NM", "Filter", "Weight"]
+import_all(__name__, __path__)

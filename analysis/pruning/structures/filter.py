@@ -11,17 +11,11 @@ from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
 from analysis.errors import ArgumentError
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import exact_count
 from analysis.pruning.following import following_norms
-from analysis.pruning.parts import (
-    Allocation,
-    Decision,
-    LayerUnits,
-    PruningContext,
-    Schedule,
-    Structure,
-    part,
-)
+from analysis.pruning.part import Part, part
+from analysis.pruning.parts import Allocation, Decision, LayerUnits, Level, Structure
 
 
 @part
@@ -37,6 +31,7 @@ class Filter(Structure):
     title: ClassVar[str] = "Whole filters"
     paper: ClassVar[str] = "Li et al. 2017, arXiv:1608.08710"
     unit: ClassVar[str] = "filters"
+    levels: ClassVar[frozenset[Level]] = frozenset({"weight", "filter"})
 
     score: Literal["sum", "mean", "l2"] = Field(
         default="sum",
@@ -49,8 +44,8 @@ class Filter(Structure):
         description="Which layers may lose outputs.",
     )
 
-    def objection(self, allocation: Allocation, schedule: Schedule) -> str:
-        if allocation.name == "per-row":
+    def objection(self, parts: Mapping[str, Part]) -> str:
+        if parts["allocation"].name.startswith("per-row"):
             return "a filter is a row: whole filters cannot be shared out per row"
         return ""
 
@@ -70,7 +65,7 @@ class Filter(Structure):
         layers = self.taking_part(context)
         before = {layer.name: context.removed(layer) for layer in context.layers}
         units = [LayerUnits(la, self._score(scores[la.name], before[la.name])) for la in layers]
-        gone = allocation.remove(units, sparsity)
+        gone = allocation.remove(context, units, sparsity)
         keep = {name: ~removed for name, removed in before.items()}
         for layer, filters in zip(layers, gone, strict=True):
             keep[layer.name] = keep[layer.name] & ~_spread(filters.cpu(), layer)
@@ -90,6 +85,8 @@ class Filter(Structure):
     def _score(self, scores: Tensor, removed: Tensor) -> Tensor:
         """One score a filter; weights removed before count as 0, whole filters as -inf."""
         gone = removed.to(scores.device).flatten(1)
+        if scores.ndim == 1:
+            return scores.masked_fill(gone.all(dim=1), float("-inf"))
         values = scores.flatten(1).masked_fill(gone, 0)
         if self.score == "l2":
             found = values.square().sum(dim=1).sqrt()

@@ -10,14 +10,9 @@ from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
 from analysis.errors import ArgumentError
-from analysis.pruning.parts import (
-    Allocation,
-    Decision,
-    PruningContext,
-    Schedule,
-    Structure,
-    part,
-)
+from analysis.pruning.context import PruningContext
+from analysis.pruning.part import Part, part
+from analysis.pruning.parts import Allocation, Decision, Structure
 from analysis.pruning.structures.weight import without
 from kernels.nm import complete, nm_keep
 
@@ -58,14 +53,17 @@ class NM(Structure):
             raise ValueError(f"{self.n}:{self.m} removes nothing: n must be smaller than m")
         return self
 
-    def objection(self, allocation: Allocation, schedule: Schedule) -> str:
-        if allocation.name != "uniform":
+    def objection(self, parts: Mapping[str, Part]) -> str:
+        if parts["allocation"].name != "uniform":
             return (
                 "an N:M pattern gives every group the same budget: it goes with the uniform "
                 "allocation only"
             )
-        if schedule.name != "one-shot":
-            return "an N:M pattern has no sparsity in between: it goes with one-shot only"
+        if parts["schedule"].name not in ("one-shot", "layer-by-layer"):
+            return (
+                "an N:M pattern has no sparsity in between: it goes with one-shot and "
+                "layer-by-layer only"
+            )
         return ""
 
     def resolve(self, sparsity: float | None) -> float:

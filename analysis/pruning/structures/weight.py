@@ -7,15 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import exact_count
-from analysis.pruning.parts import (
-    Allocation,
-    Decision,
-    LayerUnits,
-    PruningContext,
-    Structure,
-    part,
-)
+from analysis.pruning.part import part
+from analysis.pruning.parts import Allocation, Decision, LayerUnits, Structure
 
 
 @part
@@ -39,7 +34,7 @@ class Weight(Structure):
             LayerUnits(layer, without(scores[layer.name], context.removed(layer)))
             for layer in context.layers
         ]
-        gone = allocation.remove(units, sparsity)
+        gone = allocation.remove(context, units, sparsity)
         names = [layer.name for layer in context.layers]
         return Decision(
             keep={name: ~mask for name, mask in zip(names, gone, strict=True)},

@@ -13,7 +13,7 @@ from analysis.models import Model
 from analysis.pruning import PRESETS, AuditError, Prune, pruned_model, recipe_named
 from analysis.pruning.audit import Audit, audit
 from analysis.pruning.parts import Decision
-from analysis.pruning.structures import Weight
+from analysis.pruning.structures.weight import Weight
 from tests.analysis.pruning.toys import ConvNet, OneLinear, toy
 
 
@@ -71,7 +71,7 @@ def test_weights_that_are_zero_already_are_zeros_but_not_removed() -> None:
     request = Prune(model, PRESETS["global-magnitude"].recipe, 0.125)
     pruned = request()
     assert (pruned.audit.asked, pruned.audit.removed, pruned.audit.zeros) == (1, 1, 2)
-    assert pruned.audit.notes == ("kept weights that are zero in the dense model: fc (1)",)
+    assert pruned.audit.notes == ("kept weights that are zero by themselves: fc (1)",)
     assert pruned_model(model, pruned, request).sparsity == 0.25
 
 

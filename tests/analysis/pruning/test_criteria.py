@@ -10,10 +10,17 @@ from torch.nn import functional as F  # noqa: N812
 
 from analysis.data.dataset import Dataset, batches
 from analysis.errors import ArgumentError
-from analysis.pruning.criteria import ActivationMagnitude, Magnitude, Random, Snip, Taylor
-from analysis.pruning.criteria.activation import input_square_sums, per_weight, square_sums
+from analysis.pruning.criteria.activation import (
+    ActivationMagnitude,
+    input_square_sums,
+    per_weight,
+    square_sums,
+)
 from analysis.pruning.criteria.gradients import loss_gradients
-from analysis.pruning.criteria.snip import sensitivities
+from analysis.pruning.criteria.magnitude import Magnitude
+from analysis.pruning.criteria.random_scores import Random
+from analysis.pruning.criteria.snip import Snip, sensitivities
+from analysis.pruning.criteria.taylor import Taylor
 from analysis.request import Step
 from tests.analysis.pruning.toys import ConvNet, OneLinear, context, noise, row_images, toy
 

@@ -12,9 +12,8 @@ from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
 from analysis.pruning import PRESETS, Prune, Pruned, Recipe, pruned_model, recipe_named
 from analysis.pruning.counting import exact_count
-from analysis.pruning.prune import part_of
 from analysis.records import pack, unpack
-from analysis.request import Cancelled, Step
+from analysis.request import Cancelled, Step, part_of
 from tests.analysis.pruning.toys import ConvNet, noise, toy
 
 MODEL = toy(ConvNet)

@@ -8,7 +8,7 @@ from torch import nn
 from analysis.data.dataset import batches
 from analysis.errors import ArgumentError
 from analysis.pruning import Prune, pruned_model, recipe_named
-from analysis.pruning.recoveries import BatchNormRecalibration
+from analysis.pruning.recoveries.batchnorm import BatchNormRecalibration
 from tests.analysis.pruning.toys import ConvNet, OneLinear, context, golden_model, noise, toy
 
 

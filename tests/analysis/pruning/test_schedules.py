@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.pruning.schedules import Iterative, OneShot
+from analysis.pruning.schedules.iterative import Iterative
+from analysis.pruning.schedules.one_shot import OneShot
 
 
 def test_one_shot_has_one_target() -> None:

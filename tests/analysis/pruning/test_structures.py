@@ -8,7 +8,7 @@ from analysis.errors import ArgumentError
 from analysis.models import Model
 from analysis.pruning import PRESETS, Prune, Pruned, Recipe, pruned_model, recipe_named
 from analysis.pruning.following import following_norms
-from analysis.pruning.structures import NM
+from analysis.pruning.structures.nm import NM
 from tests.analysis.pruning.toys import ConvNet, context, noise, toy
 
 

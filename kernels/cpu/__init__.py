@@ -1,0 +1,1 @@
+"""Numba paths: parallel, without copies; tensors on the CPU only."""
