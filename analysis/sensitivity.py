@@ -21,8 +21,10 @@ from analysis.data.dataset import Dataset, batches
 from analysis.errors import ArgumentError, InputError
 from analysis.evaluate import Evaluate, Evaluation, check_labels, finite
 from analysis.models import Model
+from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import check_sparsity, exact_count
-from analysis.pruning.parts import PARTS, Criterion, PruningContext
+from analysis.pruning.part import PARTS
+from analysis.pruning.parts import Criterion
 from analysis.records import record
 from analysis.replay import Replay
 from analysis.request import Compute, Report, Request, Step, compute_field, silent

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from analysis.data.dataset import batches
 from analysis.errors import ArgumentError
 from analysis.pruning.context import PruningContext
+from analysis.pruning.cost import Cost, JobSize
 from analysis.pruning.part import Need, part
 from analysis.pruning.parts import Recovery, Repair
 from analysis.request import Step
@@ -43,41 +44,50 @@ class BatchNormRecalibration(Recovery):
         json_schema_extra={"unit": "images"},
     )
 
-    def repair(self, context: PruningContext) -> Repair:
-        norms = _tracking(context.module)
-        if not norms:
-            return Repair(notes=("there is no BatchNorm layer: nothing was recalibrated",))
-        for norm in norms.values():
-            for buffer in BUFFERS:  # the module shares its tensors with the dense model
-                setattr(norm, buffer, getattr(norm, buffer).clone())
-            norm.reset_running_stats()
-            norm.momentum = None
-            norm.train()
-        self._pass(context)
-        state = context.module.state_dict()
-        return Repair(
-            {
-                f"{name}.{buffer}": state[f"{name}.{buffer}"].detach().cpu().clone()
-                for name in norms
-                for buffer in BUFFERS
-            }
-        )
+    def cost(self, job: JobSize) -> Cost:
+        return Cost(forward=job.images)
 
-    def _pass(self, context: PruningContext) -> None:
-        images = context.images()
-        if len(images) < 2:
-            raise ArgumentError("BatchNorm recalibration needs at least two calibration images")
-        parts = np.array_split(np.arange(len(images)), max(1, round(len(images) / self.batch)))
-        done = 0
-        with torch.no_grad():
-            for indices in parts:
-                portion = images.subset(indices)
-                for x, _ in batches(
-                    portion, context.model.architecture, len(indices), context.compute.device
-                ):
-                    context.module(x)
-                done += len(indices)
-                context.report(Step(done, len(images), "BatchNorm statistics"))
+    def repair(self, context: PruningContext) -> Repair:
+        names = recalibrate(context.module, context, self.batch)
+        if not names:
+            return Repair(notes=("there is no BatchNorm layer: nothing was recalibrated",))
+        state = context.module.state_dict()
+        return Repair({name: state[name].detach().cpu().clone() for name in names})
+
+
+def recalibrate(module: nn.Module, context: PruningContext, batch: int) -> list[str]:
+    """Give every BatchNorm of `module` the statistics of the calibration images.
+
+    The buffers are replaced, not written into: they may be the dense model's own. Returns their
+    names in the state dict; the module is left with its BatchNorm layers in training mode.
+    """
+    norms = _tracking(module)
+    for norm in norms.values():
+        for buffer in BUFFERS:
+            setattr(norm, buffer, getattr(norm, buffer).clone())
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    if norms:
+        _pass(module, context, batch)
+    return [f"{name}.{buffer}" for name in norms for buffer in BUFFERS]
+
+
+def _pass(module: nn.Module, context: PruningContext, batch: int) -> None:
+    images = context.images()
+    if len(images) < 2:
+        raise ArgumentError("BatchNorm recalibration needs at least two calibration images")
+    parts = np.array_split(np.arange(len(images)), max(1, round(len(images) / batch)))
+    done = 0
+    with torch.no_grad():
+        for indices in parts:
+            portion = images.subset(indices)
+            for x, _ in batches(
+                portion, context.model.architecture, len(indices), context.compute.device
+            ):
+                module(x)
+            done += len(indices)
+            context.report(Step(done, len(images), "BatchNorm statistics"))
 
 
 def _tracking(module: nn.Module) -> dict[str, _BatchNorm]:
