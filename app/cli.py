@@ -29,6 +29,7 @@ COMMANDS = {
     "geometry": "Features, angles, norms, margins and an embedding of them.",
     "paths": "The most influential unit of every layer.",
     "robustness": "Accuracy on corrupted images.",
+    "sqnr": "Pruning and quantisation error of every layer at equal compression.",
     "figure": "Write a view of a study as SVG, PDF or PNG.",
 }
 """Commands and what `espalier --help` says of them, known without importing them."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from PySide6.QtCore import QObject, Signal, Slot
 
-from analysis.data.dataset import Data
+from analysis.data import open_data
+from analysis.data.dataset import Data, Dataset
 from analysis.models import Model
 from analysis.pruning import Prune, Recipe, pruned_model
 from analysis.request import Compute, Report
@@ -22,6 +24,36 @@ from app.notifications import Message, message_of
 from app.scene import Style, style_of
 
 DEMO_FOLDER = platformdirs.user_data_path("espalier") / "demo"
+
+
+@dataclass(frozen=True, eq=False)
+class PruneOrder:
+    """What the form asks for. `contrast` is a source of images, opened on the worker."""
+
+    base: Model
+    recipe: Recipe
+    sparsity: float | None
+    seed: int
+    companions: tuple[Model, ...] = ()
+    contrast: str = ""
+
+    def request(self, calibration: Dataset | None, compute: Compute) -> Prune:
+        return Prune(
+            self.base,
+            self.recipe,
+            self.sparsity,
+            calibration,
+            seed=self.seed,
+            compute=compute,
+            companions=self.companions,
+        )
+
+    def with_contrast(self, request: Prune) -> Prune:
+        """The request with its second images, read now."""
+        if not self.contrast or "contrast" not in self.recipe.needs:
+            return request
+        data = open_data(self.contrast, seed=self.seed, model=self.base)
+        return replace(request, contrast=data.calibration)
 
 
 class Documents(QObject):
@@ -138,17 +170,16 @@ class Documents(QObject):
             self._data_opened,
         )
 
-    def prune(
-        self, base: Model, recipe: Recipe, sparsity: float | None, seed: int, compute: Compute
-    ) -> Job:
-        """Prune `base` in the background; the result joins the study."""
+    def prune(self, order: PruneOrder, compute: Compute) -> Job:
+        """Prune in the background; the result joins the study."""
         study = self.study
-        calibration = self.data.calibration if self.data and recipe.needs else None
-        request = Prune(base, recipe, sparsity, calibration, seed=seed, compute=compute)
+        calibration = self.data.calibration if self.data and order.recipe.needs else None
+        request = order.request(calibration, compute)
 
         def work(report: Report) -> tuple[Study, Model, None, tuple[str, ...]]:
-            pruned = study.compute(request, report)
-            return study, study.add_model(pruned_model(base, pruned, request)), None, ()
+            complete = order.with_contrast(request)
+            pruned = study.compute(complete, report)
+            return study, study.add_model(pruned_model(order.base, pruned, complete)), None, ()
 
         return self._run(request.title, work, self._added, USER, device_of(request))
 

@@ -23,7 +23,7 @@ from analysis.pruning import Recipe
 from analysis.request import Compute, Request
 from app import opening
 from app.answers import Answers
-from app.documents import Documents
+from app.documents import Documents, PruneOrder
 from app.history import Listing, restored_selection
 from app.jobs import Jobs
 from app.linking import Selection, describe_pick, pick
@@ -95,14 +95,27 @@ class Session(QObject):
         for path in models:
             self.documents.open_model(path)
 
-    def prune(self, recipe: Recipe, sparsity: float | None, seed: int) -> None:
-        """Prune the dense model that the focus comes from."""
+    def prune(
+        self,
+        recipe: Recipe,
+        sparsity: float | None,
+        seed: int,
+        companions: Iterable[str] = (),
+        contrast: str = "",
+    ) -> None:
+        """Prune the dense model that the focus comes from.
+
+        `companions` are keys of other models and `contrast` a source of other images, for recipes
+        that need them.
+        """
         base = self.base()
         if base is None:
             self.told.emit(Message("warning", "There is no model to prune: open a checkpoint."))
             return
         try:
-            self.documents.prune(base, recipe, sparsity, seed, self.compute)
+            others = tuple(self.documents.models[key] for key in companions)
+            order = PruneOrder(base, recipe, sparsity, seed, others, contrast)
+            self.documents.prune(order, self.compute)
         except ValueError as error:
             self.told.emit(message_of(error, "Prune"))
 

@@ -39,19 +39,16 @@ class Common:
 
     def models(self, sources: tuple[str, ...]) -> tuple[Model, ...]:
         """Open checkpoints; those that would share a name are called by their sources."""
-        opened = [self.model(source) for source in sources]
-        names = [model.name for model in opened]
+        models = [self.model(source) for source in sources]
+        names = [model.name for model in models]
         return tuple(
             model if names.count(model.name) == 1 else model.renamed(source)
-            for model, source in zip(opened, sources, strict=True)
+            for model, source in zip(models, sources, strict=True)
         )
 
     def model(self, source: str) -> Model:
         """Open one checkpoint; what its load report warns of goes to stderr."""
-        model, report = open_model(source, arch=self.arch)
-        for warning in report.warnings:
-            click.echo(f"espalier: {source}: {warning}", err=True)
-        return model
+        return opened(source, self.arch)
 
     def data(self, source: str, models: tuple[Model, ...], calibration_size: int = 256) -> Data:
         """Open data and check that every model can be run on them."""
@@ -65,6 +62,14 @@ class Common:
         for model in models:
             check_fits(model, data.evaluation)
         return data
+
+
+def opened(source: str, arch: str | None) -> Model:
+    """Open one checkpoint; what its load report warns of goes to stderr."""
+    model, report = open_model(source, arch=arch)
+    for warning in report.warnings:
+        click.echo(f"espalier: {source}: {warning}", err=True)
+    return model
 
 
 def run(request: Request[R], report: Progress) -> R:

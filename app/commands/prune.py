@@ -25,6 +25,11 @@ from app.commands.output import emit, jsonable, percent, progress, table, writab
     help="Fraction of the prunable weights to remove, in [0, 1); N:M recipes imply it.",
 )  # fmt: skip
 @data_option
+@click.option(
+    "--with", "companions", multiple=True, metavar="CKPT",
+    help="Another model of the same architecture, for recipes that compare two or more.",
+)  # fmt: skip
+@click.option("--contrast", metavar="D", help="A second set of images, for recipes that need it.")
 @click.option("--calibration", metavar="D", help="Calibrate on these data instead.")
 @click.option(
     "--calibration-size", type=click.IntRange(min=1), default=256, show_default=True,
@@ -40,6 +45,8 @@ def command(
     recipe: str,
     sparsity: float | None,
     data_source: str,
+    companions: tuple[str, ...],
+    contrast: str | None,
     calibration: str | None,
     calibration_size: int,
     settings: tuple[str, ...],
@@ -55,7 +62,18 @@ def command(
     data = common.data(data_source, (base,), calibration_size)
     if calibration is not None:
         data = _calibrated(data, common.data(calibration, (base,), calibration_size))
-    request = Prune(base, chosen, sparsity, data.calibration, common.seed, common.compute)
+    request = Prune(
+        base,
+        chosen,
+        sparsity,
+        data.calibration,
+        common.seed,
+        common.compute,
+        companions=tuple(common.model(other) for other in companions),
+        contrast=common.data(contrast, (base,), calibration_size).calibration
+        if contrast
+        else None,
+    )
     with progress() as report:
         pruned = run(request, report)
         model = pruned_model(base, pruned, request)
@@ -71,6 +89,8 @@ def command(
             "dense": _quality(before),
             "pruned": _quality(after),
             "data": {**data_block(data), "calibration_source": calibration or data.source},
+            "with": companions,
+            "contrast": contrast,
             "seed": common.seed,
             "out": out,
         }

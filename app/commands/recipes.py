@@ -26,6 +26,9 @@ def _recipe(preset: Preset) -> dict[str, Any]:
     return {
         "name": preset.name,
         "title": preset.title,
+        "family": preset.family,
+        "help": preset.help,
+        "experimental": preset.experimental,
         **parts,
         "needs": sorted(preset.recipe.needs),
         "paper": preset.paper,
@@ -46,9 +49,15 @@ def _part(kind: str, cls: type[Part]) -> dict[str, Any]:
 
 def _text(recipes: list[dict[str, Any]], parts: list[dict[str, Any]]) -> str:
     shown = table(
-        ("recipe", *KINDS, "needs", "paper"),
+        ("recipe", "family", *KINDS, "needs", "paper"),
         [
-            (r["name"], *(r[k]["name"] for k in KINDS), ", ".join(r["needs"]), r["paper"])
+            (
+                r["name"],
+                r["family"],
+                *(r[k]["name"] for k in KINDS),
+                ", ".join(r["needs"]),
+                r["paper"],
+            )
             for r in recipes
         ],
     )
@@ -60,4 +69,5 @@ def _text(recipes: list[dict[str, Any]], parts: list[dict[str, Any]]) -> str:
 
 
 def _field(schema: dict[str, Any]) -> str:
-    return f"{schema['name']}={schema.get('default')}"
+    default = schema.get("default")
+    return schema["name"] if isinstance(default, dict) else f"{schema['name']}={default}"

@@ -26,9 +26,9 @@ from analysis.pruning import PRESETS, Recipe
 from analysis.pruning.part import KINDS, PARTS, Part
 from app.forms import ModelForm
 from app.panels.base import hint
+from app.panels.job_inputs import JobInputs
+from app.panels.recipe_choice import CUSTOM, RecipeCombo
 from app.session import Session
-
-CUSTOM = "custom"
 
 
 class PartChooser(QWidget):
@@ -93,19 +93,22 @@ class PrunePanel(QScrollArea):
         self._showing = False
         self.setWidgetResizable(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.preset = self._make_preset()
+        self.preset = RecipeCombo()
+        self.preset.currentIndexChanged.connect(self._preset_chosen)
         self._about = hint()
         self.parts = {kind: PartChooser(kind) for kind in KINDS}
         self._details = QToolButton()
         self.sparsity = QDoubleSpinBox()
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.seed = QSpinBox()
+        self.inputs = JobInputs()
         self.run = QPushButton("Prune")
         self._reason = hint()
         self._make_numbers()
         self.setWidget(self._make_page())
         for chooser in self.parts.values():
             chooser.changed.connect(self._parts_changed)
+        self.inputs.changed.connect(self.refresh)
         session.scene_changed.connect(self.refresh)
         self._preset_chosen()
 
@@ -118,7 +121,13 @@ class PrunePanel(QScrollArea):
         if self.run.isEnabled():
             fixed = not self.sparsity.isEnabled()
             target = None if fixed else self.sparsity.value() / 100
-            self._session.prune(self.recipe(), target, self.seed.value())
+            self._session.prune(
+                self.recipe(),
+                target,
+                self.seed.value(),
+                self.inputs.companions(),
+                self.inputs.contrast,
+            )
 
     @Slot()
     def refresh(self) -> None:
@@ -134,12 +143,14 @@ class PrunePanel(QScrollArea):
             recipe = self.recipe()
         except (ValidationError, ArgumentError) as error:
             return _first_line(error)
+        base = self._session.base()
         self._fix_sparsity(recipe)
-        if self._session.base() is None:
+        self.inputs.show_for(recipe, base, self._session.documents.listed())
+        if base is None:
             return "Open a dense checkpoint to prune it."
-        if recipe.needs and self._session.documents.data is None:
+        if "calibration" in recipe.needs and self._session.documents.data is None:
             return "This recipe looks at calibration images: open data first."
-        return ""
+        return recipe.inapplicable(base) or self.inputs.objection(recipe)
 
     def _fix_sparsity(self, recipe: Recipe) -> None:
         """N:M and the like fix their sparsity: show it, greyed."""
@@ -151,16 +162,6 @@ class PrunePanel(QScrollArea):
             widget.setEnabled(fixed is None)
         if fixed is not None:
             self.sparsity.setValue(100 * fixed)
-
-    def _make_preset(self) -> QComboBox:
-        combo = QComboBox()
-        combo.setAccessibleName("Recipe")
-        for name, preset in PRESETS.items():
-            combo.addItem(preset.title, name)
-        combo.addItem("Custom", CUSTOM)
-        combo.setCurrentIndex(max(0, combo.findData("global-magnitude")))
-        combo.currentIndexChanged.connect(self._preset_chosen)
-        return combo
 
     def _make_numbers(self) -> None:
         self.sparsity.setRange(0, 99.99)
@@ -208,6 +209,7 @@ class PrunePanel(QScrollArea):
         form.addRow(_muted("Sparsity"), row)
         form.addRow(_muted("Seed"), self.seed)
         layout.addLayout(form)
+        layout.addWidget(self.inputs)
         layout.addWidget(self._details)
         self._parts_page = QWidget()
         parts = QFormLayout(self._parts_page)
@@ -228,7 +230,7 @@ class PrunePanel(QScrollArea):
         self._details.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
 
     def _preset_chosen(self) -> None:
-        preset = PRESETS.get(self.preset.currentData())
+        preset = self.preset.chosen()
         if preset is None:
             self._about.setText("Any parts that go together.")
             self._details.setChecked(True)
@@ -248,9 +250,7 @@ class PrunePanel(QScrollArea):
         except (ValidationError, ArgumentError):
             parts = None
         named = next((n for n, p in PRESETS.items() if p.recipe.to_json() == parts), CUSTOM)
-        blocked = self.preset.blockSignals(True)
-        self.preset.setCurrentIndex(self.preset.findData(named))
-        self.preset.blockSignals(blocked)
+        self.preset.show_name(named)
         if named == CUSTOM:
             self._about.setText("Any parts that go together.")
         self.refresh()

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.models import Model
+from analysis.pruning.quantisation import Quantisation, QuantisationError
 from analysis.request import Request
 from analysis.weights import LayerWeights, Weights
-from app.figures.spec import Axes, Axis, Bars, Colouring, Figure, Line, Matrix, Table
+from app.figures.spec import Axes, Axis, Bars, Colouring, Figure, Line, Matrix, Panel, Table
 from app.scene import Scene
 from app.views.common import colour_of, nothing_open, percent, same_architecture
 
@@ -26,6 +27,10 @@ class Options(BaseModel):
     bins: int = Field(61, ge=11, le=201, description="Bins of the histogram.")
     counts: Literal["logarithmic", "linear"] = Field(
         "logarithmic", description="Scale of the histogram's counts."
+    )
+    detail: Literal["numbers", "against quantisation"] = Field(
+        "numbers",
+        description="Counts of zeros, or the error of pruning beside that of quantisation.",
     )
 
 
@@ -43,7 +48,11 @@ def requests(
     if not models:
         return {}
     model = models[-1]
-    return {"weights": Weights(model, models[0], chosen_layer(scene, model), options.bins)}
+    layer = chosen_layer(scene, model)
+    wanted: dict[str, Request[Any]] = {"weights": Weights(model, models[0], layer, options.bins)}
+    if options.detail == "against quantisation":
+        wanted["quantisation"] = Quantisation(models[0])
+    return wanted
 
 
 def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure:
@@ -54,11 +63,14 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
     if result is None:
         return Figure(TITLE, message=f"Reading {chosen_layer(scene, models[-1])} …")
     model = models[-1]
+    detail: Panel = _facts(result, models[0].name, model.name)
+    if options.detail == "against quantisation":
+        detail = _quantisation(result.layer, models[0].name, answers.get("quantisation"))
     panels = (
         _histogram(scene, result, options, model.name),
         _mask(result),
         _units(result, colour_of(scene, model)),
-        _facts(result, models[0].name, model.name),
+        detail,
     )
     return Figure(f"{TITLE}: {result.layer}", panels, column_widths=(3, 2))
 
@@ -138,6 +150,34 @@ def _units(result: LayerWeights, colour: str) -> Axes:
         title="Kept weights by unit",
         note=f"{result.dead_units} of {result.shape[0]} units have lost every weight",
         row=1,
+        priority=2,
+    )
+
+
+def _quantisation(layer: str, name: str, found: QuantisationError | None) -> Axes:
+    """SQNR of the layer by bits: rounded to them, and pruned to the same size."""
+    marks: tuple[Line, ...] = ()
+    note = "comparing …"
+    if found is not None:
+        row = found.layers.index(layer)
+        bits = np.array(found.bits, dtype=float)
+        marks = (
+            Line(bits, found.quantised[row], "accent", marker="circle", label="quantised"),
+            Line(bits, found.pruned[row], "warning", dash="dash", marker="square", label="pruned"),
+        )
+        note = f"{layer} of {name}, cast to 16 bits; excess kurtosis {found.kurtosis[row]:.2f}"
+    ticks = (
+        () if found is None else tuple((float(b), f"{b}\n{1 - b / 16:.0%}") for b in found.bits)
+    )
+    return Axes(
+        Axis("bits, and sparsity of equal size", ticks=ticks),
+        Axis("signal to noise (dB)"),
+        marks,
+        title="Pruning against quantisation",
+        note=note,
+        legend=True,
+        row=1,
+        column=1,
         priority=2,
     )
 
