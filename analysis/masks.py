@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.errors import ArgumentError
 from analysis.records import record
+from kernels import bitmask
 
 
 @record
@@ -28,19 +31,34 @@ class Mask:
     @classmethod
     def from_keep(cls, keep: Tensor) -> Mask:
         """Pack a boolean tensor (True = kept)."""
-        bits = keep.detach().to("cpu", torch.bool).contiguous().numpy()
-        return cls(np.packbits(bits.reshape(-1), bitorder="little"), tuple(bits.shape))
+        return cls(bitmask.pack(keep.detach().to("cpu", torch.bool)).numpy(), tuple(keep.shape))
 
     def keep(self) -> Tensor:
         """The boolean tensor in the dense shape; True = kept."""
-        count = int(np.prod(self.shape))
-        bits = np.unpackbits(self.packed, count=count, bitorder="little")
-        return torch.from_numpy(bits.reshape(self.shape).astype(bool))
+        return bitmask.unpack(self.bits(), self.shape)
+
+    def apply(self, tensor: Tensor) -> Tensor:
+        """A new tensor on the device of `tensor`: its kept weights, and +0.0 for the others.
+
+        Raises
+        ------
+        ArgumentError: the tensor has another shape than the mask.
+        """
+        if tuple(tensor.shape) != self.shape:
+            raise ArgumentError(
+                f"A mask of shape {self.shape} cannot be laid over a tensor of shape "
+                f"{tuple(tensor.shape)}: it belongs to another layer."
+            )
+        return bitmask.apply(tensor, self.bits().to(tensor.device))
+
+    def bits(self) -> Tensor:
+        """`packed` as a tensor, for the kernels; shares its memory where that may be written."""
+        return torch.from_numpy(self.packed if self.packed.flags.writeable else self.packed.copy())
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def kept(self) -> int:
-        return int(np.unpackbits(self.packed, count=self.size, bitorder="little").sum(dtype=int))
+        return bitmask.count(self.bits(), self.size)

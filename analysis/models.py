@@ -79,7 +79,7 @@ class Model:
         """One tensor of the state dict as this model computes with it (masked, updated)."""
         tensor = self.updates.get(parameter, self.weights[parameter])
         mask = self.masks.get(parameter)
-        return tensor if mask is None else tensor * mask.keep()
+        return tensor if mask is None else mask.apply(tensor)
 
     def keep(self, layer: PrunableLayer) -> Tensor:
         """Which weights of a layer no mask removes: boolean, its shape, on the CPU."""

@@ -12,6 +12,8 @@ from analysis.errors import ArgumentError
 from analysis.models import Model
 from analysis.records import record
 from analysis.request import Report, Request, Step, silent
+from kernels.bitmask import overlap, pack
+from kernels.statistics import weight_statistics
 
 
 @record
@@ -86,27 +88,7 @@ class Weights(Request[LayerWeights]):
                 f"{self.layer} has shape {tuple(this.shape)} in {self.model.name} but "
                 f"{tuple(other.shape)} in {self.reference.name}; units cannot be compared."
             )
-        alive, alive_reference = this != 0, other != 0
-        limit = float(torch.maximum(this.abs().max(), other.abs().max())) or 1.0
-        edges = np.linspace(-limit, limit, self.bins + 1)
-        flat = alive.reshape(this.shape[0], this.shape[1], -1).float()
-        result = LayerWeights(
-            layer=self.layer,
-            shape=tuple(this.shape),
-            edges=edges,
-            counts=_histogram(this[alive], edges),
-            reference_counts=_histogram(other[alive_reference], edges),
-            kept=flat.mean(2).numpy(),
-            kept_by_unit=flat.mean((1, 2)).numpy(),
-            parameters=this.numel(),
-            zeros=int((~alive).sum()),
-            reference_zeros=int((~alive_reference).sum()),
-            both=int((alive & alive_reference).sum()),
-            only_this=int((alive & ~alive_reference).sum()),
-            only_reference=int((~alive & alive_reference).sum()),
-            neither=int((~alive & ~alive_reference).sum()),
-            nm_compliance=nm_compliance(alive, 2, 4),
-        )
+        result = _compared(self.layer, this, other, self.bins)
         report(Step(1, 1, self.title))
         return result
 
@@ -120,5 +102,37 @@ def nm_compliance(alive: Tensor, n: int, m: int) -> float:
     return float((groups.sum(1) <= n).float().mean())
 
 
-def _histogram(values: Tensor, edges: np.ndarray) -> np.ndarray:
-    return np.histogram(values.double().numpy(), bins=edges)[0].astype(np.int64)
+def _compared(layer: str, this: Tensor, other: Tensor, bins: int) -> LayerWeights:
+    """Both weights in two passes each: the common limit of the bins, then everything else."""
+    limit = max(_largest(layer, this), _largest(layer, other)) or 1.0
+    edges = np.linspace(-limit, limit, bins + 1)
+    found, reference = weight_statistics(this, edges), weight_statistics(other, edges)
+    alive = this != 0
+    common = overlap([pack(alive), pack(other != 0)], this.numel())
+    flat = alive.reshape(this.shape[0], this.shape[1], -1).float()
+    return LayerWeights(
+        layer=layer,
+        shape=tuple(this.shape),
+        edges=edges,
+        counts=found.counts.numpy(),
+        reference_counts=reference.counts.numpy(),
+        kept=flat.mean(2).numpy(),
+        kept_by_unit=flat.mean((1, 2)).numpy(),
+        parameters=found.size,
+        zeros=found.zeros,
+        reference_zeros=reference.zeros,
+        both=common.both,
+        only_this=common.only_first,
+        only_reference=common.only_second,
+        neither=common.neither,
+        nm_compliance=nm_compliance(alive, 2, 4),
+    )
+
+
+def _largest(layer: str, weight: Tensor) -> float:
+    """The largest magnitude, without a tensor of magnitudes."""
+    least, largest = torch.aminmax(weight)
+    limit = max(-float(least), float(largest))
+    if not np.isfinite(limit):
+        raise ArgumentError(f"{layer} has a weight that is NaN or infinite: it has no histogram.")
+    return limit

@@ -24,11 +24,13 @@ COMMANDS = {
     "recipes": "List the pruning recipes and the parts they are made of.",
     "inspect": "Show what a checkpoint holds: architecture, layers, zeros.",
     "prune": "Prune a checkpoint by a recipe and say what it did.",
+    "permanent": "Cut out what is zero as a whole: a smaller network with the same outputs.",
     "evaluate": "Accuracy, loss, calibration error and agreement with the first model.",
     "sensitivity": "Accuracy and loss with each layer pruned alone.",
     "geometry": "Features, angles, norms, margins and an embedding of them.",
     "paths": "The most influential unit of every layer.",
     "robustness": "Accuracy on corrupted images.",
+    "account": "Parameters, zeros, multiply-accumulates and bytes; measured time on request.",
     "sqnr": "Pruning and quantisation error of every layer at equal compression.",
     "figure": "Write a view of a study as SVG, PDF or PNG.",
 }

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+import torch
 from PySide6.QtCore import QObject, Signal, Slot
 
 from analysis.data import open_data
 from analysis.data.dataset import Data, Dataset
+from analysis.errors import ArgumentError
 from analysis.models import Model
 from analysis.pruning import Prune, Recipe, pruned_model
+from analysis.pruning.estimate import Budget, Estimate, check
+from analysis.pruning.permanent import make_permanent
 from analysis.request import Compute, Report
 from analysis.study import Study
 from app import opening
@@ -24,6 +29,10 @@ from app.notifications import Message, message_of
 from app.scene import Style, style_of
 
 DEMO_FOLDER = platformdirs.user_data_path("espalier") / "demo"
+
+
+PERMANENT_IMAGES = 64
+"""Evaluation images on which a network made smaller is compared with the masked one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +65,13 @@ class PruneOrder:
         return replace(request, contrast=data.calibration)
 
 
+def _estimated(request: Prune, budget: Budget) -> Estimate | ArgumentError:
+    try:
+        return check(request, budget)
+    except ArgumentError as error:
+        return error
+
+
 class Documents(QObject):
     """Opens, adds, prunes, hides and renames; heavy work goes through the jobs.
 
@@ -68,6 +84,7 @@ class Documents(QObject):
     data_changed = Signal()
     model_added = Signal(object)
     told = Signal(object)
+    estimated = Signal(object, object)
 
     def __init__(self, jobs: Jobs, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -170,18 +187,47 @@ class Documents(QObject):
             self._data_opened,
         )
 
-    def prune(self, order: PruneOrder, compute: Compute) -> Job:
-        """Prune in the background; the result joins the study."""
+    def prune(self, order: PruneOrder, compute: Compute, budget: Budget) -> Job:
+        """Prune in the background; the result joins the study. Jobs above the budget fail."""
         study = self.study
         calibration = self.data.calibration if self.data and order.recipe.needs else None
         request = order.request(calibration, compute)
 
         def work(report: Report) -> tuple[Study, Model, None, tuple[str, ...]]:
             complete = order.with_contrast(request)
+            check(complete, budget)
             pruned = study.compute(complete, report)
             return study, study.add_model(pruned_model(order.base, pruned, complete)), None, ()
 
         return self._run(request.title, work, self._added, USER, device_of(request))
+
+    def make_permanent(self, model: Model) -> Job:
+        """Cut out of a pruned model what is zero as a whole; the result joins the study."""
+        study = self.study
+        images = None
+        if self.data is not None:
+            images = torch.from_numpy(self.data.evaluation.images[:PERMANENT_IMAGES])
+
+        def work(report: Report) -> tuple[Study, Model, tuple[str, ...]]:
+            found = make_permanent(model, images, report)
+            return study, study.add_model(found.model), found.notes
+
+        title = f"Make {model.name} permanent"
+        return self._run(title, work, self._made_permanent, USER)
+
+    def estimate(self, order: PruneOrder, compute: Compute, budget: Budget) -> None:
+        """Work out what a job would take; `estimated` carries the order and the answer."""
+        calibration = self.data.calibration if self.data and order.recipe.needs else None
+        request = order.request(calibration, compute)
+        job = self._jobs.submit(
+            lambda report: _estimated(request, budget),
+            title="Estimate",
+            lane="estimate",
+            priority=URGENT,
+            device=device_of(request),
+            quiet=True,
+        )
+        self._then[job] = partial(self.estimated.emit, order)
 
     def hide(self, key: str, hidden: bool) -> None:
         """Take a model out of the lists, or bring it back."""
@@ -211,6 +257,14 @@ class Documents(QObject):
             text = f"{model.name} opened, but not every tensor matched."
             self.told.emit(Message("warning", text, "\n".join(remarks)))
         self.model_added.emit(model)
+
+    def _made_permanent(self, result: tuple[Study, Model, tuple[str, ...]]) -> None:
+        study, model, notes = result
+        self._added((study, model, None, ()))
+        if study is self.study and notes:
+            self.told.emit(
+                Message("info", f"{model.name}: a part stays as it is.", "\n".join(notes))
+            )
 
     def _data_opened(self, result: tuple[Study, Data]) -> None:
         study, data = result

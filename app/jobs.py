@@ -57,10 +57,11 @@ class Jobs(QObject):
         key: str = "",
         priority: int = USER,
         device: str = "cpu",
+        quiet: bool = False,
     ) -> Job:
         """Queue `work`. In one lane the newest wins; the same key again is the same job.
 
-        Without a lane, jobs never displace each other.
+        Without a lane, jobs never displace each other. A quiet job is too short to be listed.
         """
         older = self._newest.get(lane) if lane else None
         if older is not None and older.active and not older.stopping:
@@ -70,7 +71,8 @@ class Jobs(QObject):
         job = Job(title, work, lane, key, priority, device)
         if lane:
             self._newest[lane] = job
-        self.list.append(job)
+        if not quiet:
+            self.list.append(job)
         self._forget_oldest()
         self.added.emit(job)
         if device not in self._workers:

@@ -19,7 +19,8 @@ from PySide6.QtWidgets import QWidget
 from analysis.devices import default_device
 from analysis.evaluate import Evaluate, Evaluation
 from analysis.models import Model
-from analysis.pruning import Recipe
+from analysis.pruning.accounting import Account, Accounting
+from analysis.pruning.estimate import Budget
 from analysis.request import Compute, Request
 from app import opening
 from app.answers import Answers
@@ -27,7 +28,7 @@ from app.documents import Documents, PruneOrder
 from app.history import Listing, restored_selection
 from app.jobs import Jobs
 from app.linking import Selection, describe_pick, pick
-from app.notifications import Message, message_of
+from app.notifications import message_of
 from app.scene import Scene, default_reference
 from app.selection import SelectionState
 from app.stage import Stage
@@ -95,27 +96,10 @@ class Session(QObject):
         for path in models:
             self.documents.open_model(path)
 
-    def prune(
-        self,
-        recipe: Recipe,
-        sparsity: float | None,
-        seed: int,
-        companions: Iterable[str] = (),
-        contrast: str = "",
-    ) -> None:
-        """Prune the dense model that the focus comes from.
-
-        `companions` are keys of other models and `contrast` a source of other images, for recipes
-        that need them.
-        """
-        base = self.base()
-        if base is None:
-            self.told.emit(Message("warning", "There is no model to prune: open a checkpoint."))
-            return
+    def prune(self, order: PruneOrder, budget: Budget) -> None:
+        """Start a pruning job, if its parts go together."""
         try:
-            others = tuple(self.documents.models[key] for key in companions)
-            order = PruneOrder(base, recipe, sparsity, seed, others, contrast)
-            self.documents.prune(order, self.compute)
+            self.documents.prune(order, self.compute, budget)
         except ValueError as error:
             self.told.emit(message_of(error, "Prune"))
 
@@ -161,6 +145,11 @@ class Session(QObject):
         result = self.answers.known(MODELS).get(key)
         complete = self.documents.data is not None and isinstance(result, Evaluation)
         return result if complete and result.n == len(self.documents.data.evaluation) else None
+
+    def accounting(self, key: str) -> Accounting | None:
+        """Parameters, multiply-adds and bytes of a model, when they are counted."""
+        result = self.answers.known(MODELS).get(f"account:{key}")
+        return result if isinstance(result, Accounting) else None
 
     @Slot(object)
     def _model_added(self, model: Model) -> None:
@@ -254,6 +243,7 @@ class Session(QObject):
         if self.documents.data is not None:
             images = self.documents.data.evaluation
             wanted = {m.key: Evaluate(m, images) for m in self.documents.listed()}
+        wanted |= {f"account:{m.key}": Account(m) for m in self.documents.listed()}
         self.answers.ask(MODELS, self.stage.place(wanted))
         self.evaluated.emit()
 

@@ -155,6 +155,10 @@ def _jobs_and_help(w: MainWindow) -> list[Action]:
     return [
         Action("prune.run", "Prune", w.panels.prune.start, "Jobs", ("Ctrl+Return",),
                w.panels.prune.run.isEnabled, help="Prune with the recipe in the form."),
+        Action("models.permanent", "Make the model in focus permanent", w.make_permanent, "Jobs",
+               ("Ctrl+Shift+Return",), partial(_pruned_in_focus, w),
+               help="Cut out channels, neurons, heads and blocks that are zero as a whole: a "
+               "smaller network with the same outputs."),
         Action("jobs.cancel", "Cancel the running job", w.panels.jobs.cancel_selected, "Jobs",
                ("Ctrl+.",), busy),
         Action("jobs.cancel-all", "Cancel all jobs", w.session.jobs.cancel_all, "Jobs", (), busy),
@@ -175,6 +179,11 @@ def _shown(w: MainWindow, view: str) -> bool:
 
 def _busy(w: MainWindow) -> bool:
     return bool(w.session.jobs.active())
+
+
+def _pruned_in_focus(w: MainWindow) -> bool:
+    scene = w.session.scene
+    return bool(scene and scene.focus and not scene.focus.is_dense)
 
 
 def _models_selected(w: MainWindow) -> bool:

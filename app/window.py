@@ -209,6 +209,12 @@ class MainWindow(QMainWindow):
     def whats_this(self) -> None:
         QWhatsThis.enterWhatsThisMode()
 
+    def make_permanent(self) -> None:
+        """Cut out of the model in focus what is zero as a whole."""
+        scene = self.session.scene
+        if scene is not None and scene.focus is not None:
+            self.session.documents.make_permanent(scene.focus)
+
     def remove_selected_models(self) -> None:
         self.session.remove_models(self.panels.models.selected())
 

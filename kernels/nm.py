@@ -6,11 +6,17 @@ groups are decided; a trailing rest of fewer than m entries is kept whole.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
-_COMPARE_UP_TO = 8
-"""Groups up to this size are ranked by comparing all pairs: m (m - 1) / 2 passes beat a sort."""
+from kernels.paths import fast
+
+_FAST = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_WIDEST = 64
+"""The fast paths compare all pairs of a group, which beats a sort in groups up to this size."""
+_NAN = "a score is NaN: scores without an order cannot be ranked"
 
 
 def nm_keep(scores: Tensor, n: int, m: int, dim: int = 1) -> Tensor:
@@ -29,16 +35,38 @@ def nm_keep(scores: Tensor, n: int, m: int, dim: int = 1) -> Tensor:
     ------
     ValueError: n and m do not fit each other, or a score is NaN.
     """
-    groups, keep = _grouped(scores, n, m, dim)
-    keep.copy_((_ranks(groups) if m <= _COMPARE_UP_TO else _sorted_ranks(groups)) >= m - n)
-    return _whole(scores, keep, m, dim)
+    _check(n, m)
+    module = fast("nm", scores)
+    wide = m > _WIDEST or scores.dtype not in _FAST
+    if module is None or wide or scores.numel() == 0 or scores.dim() == 0:
+        return nm_keep_reference(scores, n, m, dim)
+    order = _memory_order(scores)
+    dense = scores.detach().permute(order).contiguous()
+    place = order.index(range(scores.dim())[dim])
+    before, size, after = dense.shape[:place], dense.shape[place], dense.shape[place + 1 :]
+    values = dense.view(before.numel(), size, after.numel())
+    keep, unordered = module.nm_keep(values, n, m)
+    rest = slice(complete(size, m), None)
+    keep[:, rest] = True
+    if unordered or bool(torch.isnan(values[:, rest]).any()):
+        raise ValueError(_NAN)
+    back = [order.index(d) for d in range(len(order))]
+    return cast("Tensor", keep.view(dense.shape).permute(back))
 
 
 def nm_keep_reference(scores: Tensor, n: int, m: int, dim: int = 1) -> Tensor:
     """`nm_keep` as a stable sort of every group."""
-    groups, keep = _grouped(scores, n, m, dim)
-    keep.copy_(_sorted_ranks(groups) >= m - n)
-    return _whole(scores, keep, m, dim)
+    _check(n, m)
+    if bool(torch.isnan(scores).any()):
+        raise ValueError(_NAN)
+    keep = torch.ones(scores.shape, dtype=torch.bool, device=scores.device)
+    if scores.dim() == 0:  # one entry is no complete group
+        return keep
+    groups = _groups(scores, m, dim)
+    order = torch.sort(groups, dim=-1, stable=True).indices
+    removed = torch.zeros_like(groups, dtype=torch.bool)
+    _groups(keep, m, dim).copy_(~removed.scatter_(-1, order[..., : m - n], True))
+    return keep
 
 
 def complete(size: int, m: int) -> int:
@@ -46,41 +74,22 @@ def complete(size: int, m: int) -> int:
     return size - size % m
 
 
-def _grouped(scores: Tensor, n: int, m: int, dim: int) -> tuple[Tensor, Tensor]:
-    """The complete groups as (..., groups, m), and an empty boolean mask of that shape."""
+def _groups(values: Tensor, m: int, dim: int) -> Tensor:
+    """A view of the complete groups along `dim`, as (..., groups, m)."""
+    last = values.movedim(dim, -1)
+    inside = last[..., : complete(last.shape[-1], m)]
+    return inside.view(*inside.shape[:-1], inside.shape[-1] // m, m)
+
+
+def _check(n: int, m: int) -> None:
     if not 1 <= n < m:
         raise ValueError(f"{n}:{m} is no pattern: n of every m are kept, 1 <= n < m")
-    if bool(torch.isnan(scores).any()):
-        raise ValueError("a score is NaN: scores without an order cannot be ranked")
-    last = scores.movedim(dim, -1)
-    whole = last[..., : complete(last.shape[-1], m)]
-    groups = whole.reshape(*whole.shape[:-1], -1, m) if whole.numel() else whole.reshape(0, m)
-    return groups, torch.empty_like(groups, dtype=torch.bool)
 
 
-def _whole(scores: Tensor, keep: Tensor, m: int, dim: int) -> Tensor:
-    """Put decided groups back into the shape of `scores`; the rest is kept."""
-    mask = torch.ones(scores.shape, dtype=torch.bool, device=scores.device)
-    last = mask.movedim(dim, -1)
-    inside = last[..., : complete(last.shape[-1], m)]
-    inside.copy_(keep.reshape(inside.shape))
-    return mask
+def _memory_order(scores: Tensor) -> list[int]:
+    """The dimensions from the outermost in memory to the innermost.
 
-
-def _ranks(groups: Tensor) -> Tensor:
-    """Rank of every entry within its group (0 = first to go), by comparing all pairs."""
-    m = groups.shape[-1]
-    ranks = torch.zeros_like(groups, dtype=torch.int8)
-    for i in range(m):
-        for j in range(i + 1, m):
-            first = groups[..., i] <= groups[..., j]
-            ranks[..., j] += first
-            ranks[..., i] += ~first
-    return ranks
-
-
-def _sorted_ranks(groups: Tensor) -> Tensor:
-    """The same ranks from a stable sort."""
-    order = torch.sort(groups, dim=-1, stable=True).indices
-    places = torch.arange(groups.shape[-1], device=groups.device).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, places)
+    So a transposed tensor is read where it lies; only slices with gaps have to be copied.
+    """
+    strides = scores.stride()
+    return sorted(range(len(strides)), key=lambda d: -strides[d])

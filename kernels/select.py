@@ -1,28 +1,49 @@
 """Exact selection of the k smallest scores over many tensors, without joining them.
 
 "Exact" means: exactly k entries are chosen, whatever the ties. Among equal scores the one that
-stands first goes first: tensors in the order given, entries in row-major order. So the answer is
-that of one stable sort over everything (`k_smallest_reference`), but
+stands first goes first: tensors in the order given, entries in row-major order; zeros of both
+signs are equal. So the answer is that of one stable sort over everything (the references here),
+but the fast paths read the scores once or twice where they lie:
 
-- on the CPU, float32 scores are read in chunks: a histogram of the upper 16 bits of their ordered
-  bit pattern, then one of the lower 16 bits within the one bucket that holds the k-th score, give
-  the threshold exactly and with hardly any extra memory;
-- other CPU types go through one `np.partition`;
-- on other devices the stable sort itself runs, in plain torch.
+    kernels/cpu/select.py    a bracket from a sample, then one pass (numba)
+    kernels/cuda/select.py   a radix select by histograms (Triton)
 
 -inf marks what has to go in any case. NaN has no order and is refused.
+
+Magnitudes are never made: `kth_magnitude` and `keep_masks` read the weights and drop the sign.
+Masks come packed: row-major, least significant bit first, 1 = kept, ceil(n / 8) bytes a tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
 
-import numpy as np
 import torch
 from torch import Tensor
 
-_CHUNK = 1 << 20
-_HALF = 1 << 16
+from kernels.paths import fast
+
+NAN_REFUSED = "a score is NaN: scores without an order cannot be ranked"
+READ_AS_BITS = (torch.float32, torch.bfloat16, torch.float16)
+"""What the fast paths read; other types are joined and sorted."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where the k smallest end.
+
+    Attributes
+    ----------
+    value: of the k-th smallest, as a score or a magnitude.
+    below: how many entries are strictly below it.
+    ties: how many of those equal to it are chosen, first in position order; k - below.
+    """
+
+    value: float
+    below: int
+    ties: int
 
 
 def k_smallest(scores: Sequence[Tensor], k: int) -> list[Tensor]:
@@ -39,22 +60,21 @@ def k_smallest(scores: Sequence[Tensor], k: int) -> list[Tensor]:
 
     Raises
     ------
-    ValueError: k is out of range, or a score is NaN.
+    ValueError: k is out of range, a score is NaN, or the tensors are on several devices.
     """
-    total = sum(score.numel() for score in scores)
-    _check(scores, k, total)
-    if k in (0, total):
-        return [torch.full_like(score, k > 0, dtype=torch.bool) for score in scores]
-    if any(score.device.type != "cpu" for score in scores):
+    module = _path(scores, k)
+    if module is None:
         return k_smallest_reference(scores, k)
-    values = [_single(score) for score in scores]
-    return _up_to(values, kth_smallest(values, k), k)
+    chosen: list[Tensor] = module.chosen(scores, k)
+    return chosen
 
 
 def k_smallest_reference(scores: Sequence[Tensor], k: int) -> list[Tensor]:
     """`k_smallest` as one stable sort over the joined scores; any device."""
-    _check(scores, k, sum(score.numel() for score in scores))
-    joined = torch.cat([score.reshape(-1) for score in scores])
+    _check(scores, k)
+    if not scores:
+        return []
+    joined = _joined(scores, magnitude=False)
     chosen = torch.zeros(joined.numel(), dtype=torch.bool, device=joined.device)
     chosen[torch.sort(joined, stable=True).indices[:k]] = True
     parts = torch.split(chosen, [score.numel() for score in scores])
@@ -62,120 +82,86 @@ def k_smallest_reference(scores: Sequence[Tensor], k: int) -> list[Tensor]:
 
 
 def kth_smallest(scores: Sequence[Tensor], k: int) -> float:
-    """Value of the k-th smallest entry (k = 1 is the minimum) over CPU tensors without NaN."""
-    arrays = [score.detach().reshape(-1).numpy() for score in scores]
-    if any(array.dtype != np.float32 for array in arrays):
-        joined = np.concatenate([array.astype(np.float64) for array in arrays])
-        return float(np.partition(joined, k - 1)[k - 1])
-    high = np.zeros(_HALF, dtype=np.int64)
-    for keys in _keys(arrays):
-        high += np.bincount(keys >> 16, minlength=_HALF)
-    bucket, rank = _find(high, k)
-    low = np.zeros(_HALF, dtype=np.int64)
-    for keys in _keys(arrays):
-        inside = keys[(keys >> 16) == bucket]
-        low += np.bincount(inside & 0xFFFF, minlength=_HALF)
-    return _value((bucket << 16) | _find(low, rank)[0])
+    """Value of the k-th smallest entry over all tensors (k = 1 is the minimum)."""
+    return _threshold(scores, k, magnitude=False).value
 
 
-def k_smallest_rows(scores: Tensor, counts: Sequence[int]) -> Tensor:
-    """Choose in each row its own number of smallest entries; ties go by column.
+def kth_magnitude(weights: Sequence[Tensor], k: int) -> Threshold:
+    """The k-th smallest |w| over all tensors, 1 <= k <= total; raises as `k_smallest` does."""
+    return _threshold(weights, k, magnitude=True)
+
+
+def threshold_reference(scores: Sequence[Tensor], k: int, *, magnitude: bool) -> Threshold:
+    """The k-th smallest score or magnitude from one sort; any device."""
+    _check(scores, k, least=1)
+    joined = _joined(scores, magnitude)
+    value = torch.sort(joined).values[k - 1]
+    below = int(torch.count_nonzero(joined < value))
+    return Threshold(float(value), below, k - below)
+
+
+def keep_masks(weights: Sequence[Tensor], k: int) -> list[Tensor]:
+    """Packed keep-masks of everything but the k smallest magnitudes over all tensors.
 
     Parameters
     ----------
-    scores: (rows, columns), floating point.
-    counts: one number a row, 0 <= count <= columns.
+    weights: floating-point tensors of any shapes, on one device.
+    k: how many weights go, 0 <= k <= total number of weights.
 
     Returns
     -------
-    Boolean (rows, columns); True = chosen.
+    uint8, ceil(n / 8) bytes a tensor, on its device (layout above; `analysis.masks.Mask`).
+
+    Raises
+    ------
+    ValueError: as `k_smallest`.
     """
-    wanted = np.asarray(counts, dtype=np.int64)
-    _check_rows(scores, wanted)
-    if scores.device.type != "cpu":
-        return k_smallest_rows_reference(scores, counts)
-    values = _single(scores).numpy()
-    chosen = np.zeros(values.shape, dtype=bool)
-    for count in np.unique(wanted):
-        rows = np.flatnonzero(wanted == count)
-        chosen[rows] = _rows_with_count(values[rows], int(count))
-    return torch.from_numpy(chosen)
+    module = _path(weights, k)
+    if module is None:
+        return keep_masks_reference(weights, k)
+    packed: list[Tensor] = module.kept_bits(weights, k)
+    return packed
 
 
-def k_smallest_rows_reference(scores: Tensor, counts: Sequence[int]) -> Tensor:
-    """`k_smallest_rows` as a stable sort of every row; any device."""
-    _check_rows(scores, np.asarray(counts, dtype=np.int64))
-    order = torch.sort(scores, dim=1, stable=True).indices
-    limit = torch.as_tensor(counts, device=scores.device).reshape(-1, 1)
-    first = torch.arange(scores.shape[1], device=scores.device) < limit
-    return torch.zeros_like(first).scatter_(1, order, first)
+def keep_masks_reference(weights: Sequence[Tensor], k: int) -> list[Tensor]:
+    """`keep_masks` from `k_smallest_reference` of the magnitudes; any device."""
+    gone = k_smallest_reference([weight.detach().abs() for weight in weights], k)
+    return [_packed(~part.reshape(-1)) for part in gone]
 
 
-def _check(scores: Sequence[Tensor], k: int, total: int) -> None:
-    if not 0 <= k <= total:
+def _packed(bits: Tensor) -> Tensor:
+    """Eight booleans a byte, the first in the lowest bit; the last byte is filled up with 0."""
+    filled = bits.new_zeros((bits.numel() + 7) // 8 * 8)
+    filled[: bits.numel()] = bits
+    places = 1 << torch.arange(8, device=bits.device)
+    return (filled.reshape(-1, 8) * places).sum(dim=1).to(torch.uint8)
+
+
+def _threshold(scores: Sequence[Tensor], k: int, magnitude: bool) -> Threshold:
+    module = _path(scores, k, least=1)
+    if module is None:
+        return threshold_reference(scores, k, magnitude=magnitude)
+    found: Threshold = module.threshold(scores, k, magnitude)
+    return found
+
+
+def _path(scores: Sequence[Tensor], k: int, least: int = 0) -> ModuleType | None:
+    """The fast path for these scores, if there is one; refuses a k that is out of range."""
+    total = sum(score.numel() for score in scores)
+    if not least <= k <= total:
+        raise ValueError(f"cannot choose {k} of {total} scores")
+    module = fast("select", *scores)
+    return module if total and all(score.dtype in READ_AS_BITS for score in scores) else None
+
+
+def _check(scores: Sequence[Tensor], k: int, least: int = 0) -> None:
+    total = sum(score.numel() for score in scores)
+    if not least <= k <= total:
         raise ValueError(f"cannot choose {k} of {total} scores")
     if any(bool(torch.isnan(score).any()) for score in scores):
-        raise ValueError("a score is NaN: scores without an order cannot be ranked")
+        raise ValueError(NAN_REFUSED)
 
 
-def _check_rows(scores: Tensor, counts: np.ndarray) -> None:
-    if scores.ndim != 2 or counts.shape != (scores.shape[0],):
-        raise ValueError(f"{counts.shape} counts do not fit scores of shape {tuple(scores.shape)}")
-    if counts.size and (counts.min() < 0 or counts.max() > scores.shape[1]):
-        raise ValueError(f"cannot choose {int(counts.max())} of {scores.shape[1]} in a row")
-    _check([scores], 0, scores.numel())
-
-
-def _single(scores: Tensor) -> Tensor:
-    """Detached and contiguous; half precisions become float32, which holds them exactly."""
-    wide = scores.dtype in (torch.float32, torch.float64)
-    return scores.detach().to(scores.dtype if wide else torch.float32).contiguous()
-
-
-def _keys(arrays: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """Chunks of uint32 whose integer order is the order of the float32 values."""
-    for array in arrays:
-        for start in range(0, array.size, _CHUNK):
-            bits = array[start : start + _CHUNK].view(np.uint32)
-            # A negative float has all its bits flipped, a positive one its sign bit only.
-            flip = (bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(0x80000000)
-            yield bits ^ flip
-
-
-def _value(key: int) -> float:
-    """The float32 whose ordered bit pattern is `key`."""
-    bits = key ^ 0x80000000 if key & 0x80000000 else key ^ 0xFFFFFFFF
-    return float(np.array([bits], dtype=np.uint32).view(np.float32)[0])
-
-
-def _find(histogram: np.ndarray, k: int) -> tuple[int, int]:
-    """Bucket that holds the k-th entry, and the entry's rank within it (from 1)."""
-    cumulative = np.cumsum(histogram)
-    bucket = int(np.searchsorted(cumulative, k))
-    return bucket, k - (int(cumulative[bucket - 1]) if bucket else 0)
-
-
-def _up_to(scores: Sequence[Tensor], threshold: float, k: int) -> list[Tensor]:
-    """All entries below the threshold, and of those equal to it the first ones, k in all."""
-    chosen = [score < threshold for score in scores]
-    missing = k - sum(int(torch.count_nonzero(part)) for part in chosen)
-    for part, score in zip(chosen, scores, strict=True):
-        if missing == 0:
-            break
-        ties = torch.nonzero(score.reshape(-1) == threshold).reshape(-1)[:missing]
-        part.view(-1)[ties] = True
-        missing -= ties.numel()
-    return chosen
-
-
-def _rows_with_count(values: np.ndarray, count: int) -> np.ndarray:
-    if count in (0, values.shape[1]):
-        return np.full(values.shape, count > 0)
-    threshold = np.partition(values, count - 1, axis=1)[:, count - 1 : count]
-    chosen: np.ndarray = values < threshold
-    missing = count - chosen.sum(axis=1, keepdims=True)
-    ties = values == threshold
-    if np.any(ties.sum(axis=1, keepdims=True) > missing):
-        ties &= np.cumsum(ties, axis=1) <= missing
-    chosen |= ties
-    return chosen
+def _joined(scores: Sequence[Tensor], magnitude: bool) -> Tensor:
+    joined = torch.cat([score.detach().reshape(-1) for score in scores])
+    return joined.abs() if magnitude else joined

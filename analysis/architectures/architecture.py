@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from analysis.architectures import edits as editing
+from analysis.architectures.edits import Edit
+from analysis.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,50 @@ class PrunableLayer:
         return int(torch.Size(self.shape).numel())
 
 
+@dataclass(frozen=True)
+class AttentionLayer:
+    """Multi-head self-attention whose heads can be cut.
+
+    Attributes
+    ----------
+    qkv: linear layer; its rows are those of query, key and value, in this order, and in each of
+        the three head by head.
+    proj: linear layer; its columns are the outputs of the heads, head by head.
+    heads: how many there are.
+    module: module that computes with `heads`, an attribute that may be changed.
+    """
+
+    qkv: str
+    proj: str
+    heads: int
+    module: str
+
+    def rows(self, head: int, outputs: int) -> tuple[int, ...]:
+        """Rows of `qkv` (of `outputs` in all) that belong to one head."""
+        width = outputs // (3 * self.heads)
+        starts = (which * outputs // 3 + head * width for which in range(3))
+        return tuple(row for start in starts for row in range(start, start + width))
+
+    def columns(self, head: int, inputs: int) -> tuple[int, ...]:
+        """Columns of `proj` (of `inputs` in all) that belong to one head."""
+        width = inputs // self.heads
+        return tuple(range(head * width, (head + 1) * width))
+
+
+@dataclass(frozen=True)
+class ResidualBlock:
+    """A block x + f(x) that may be dropped: its input has the shape of its output.
+
+    Attributes
+    ----------
+    name: module of the block; the identity may stand in its place once f is zero.
+    last: parameters that make f zero when they are.
+    """
+
+    name: str
+    last: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Architecture:
     """One entry of the registry.
@@ -56,6 +106,9 @@ class Architecture:
     classifier: name of the last linear layer: its input is the feature, its rows the class
         directions.
     path_layers: num_classes-independent columns for neuron paths, in forward order.
+    attention: the attention modules whose heads may be cut.
+    blocks: the residual blocks that may be dropped, in forward order.
+    edits: what makes it differ from the registry entry it stands on (see `edited`).
     """
 
     name: str
@@ -69,10 +122,52 @@ class Architecture:
     classifier: str
     path_layers: tuple[PathLayer, ...]
     paper: str = ""
+    attention: tuple[AttentionLayer, ...] = ()
+    blocks: tuple[ResidualBlock, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     @property
     def key(self) -> str:
         return self.name
+
+    @property
+    def spec(self) -> str:
+        """For `registry.from_spec`: the bare name, or JSON {"name": ..., "edits": [...]}."""
+        if not self.edits:
+            return self.name
+        content = {"name": _entry(self.name), "edits": editing.to_json(self.edits)}
+        return json.dumps(content, separators=(",", ":"))
+
+    def edited(self, edits: Sequence[Edit]) -> Architecture:
+        """This architecture with the edits applied to what it builds.
+
+        It is called "cifar-resnet20+ab12cd34", after its entry and a digest of all edits. Columns
+        of neuron paths, attention modules and blocks that the edits took away are left out.
+
+        Raises
+        ------
+        ArgumentError: an edit does not fit, or the edited network cannot be run.
+        """
+        if not edits:
+            return self
+        everything = (*self.edits, *edits)
+        text = json.dumps(editing.to_json(everything), sort_keys=True)
+        name = f"{_entry(self.name)}+{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        build = partial(_build_edited, self.build, tuple(edits))
+        found = replace(self, name=name, build=build, edits=everything)
+        module = _checked(found)
+        parts, parameters = dict(module.named_modules()), dict(module.named_parameters())
+        return replace(
+            found,
+            title=f"{self.title.removesuffix(', edited')}, edited",
+            path_layers=tuple(layer for layer in self.path_layers if layer.name in parts),
+            attention=tuple(
+                replace(layer, heads=getattr(parts[layer.module], "heads", layer.heads))
+                for layer in self.attention
+                if {layer.module, layer.qkv, layer.proj} <= parts.keys()
+            ),
+            blocks=tuple(block for block in self.blocks if parameters.keys() >= set(block.last)),
+        )
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 or float 0..255 N,H,W,C -> normalised float32 N,C,H,W."""
@@ -84,6 +179,33 @@ class Architecture:
     def prunable(self, num_classes: int) -> tuple[PrunableLayer, ...]:
         """All convolution and linear layers in module order."""
         return _prunable(self, num_classes)
+
+
+def _entry(name: str) -> str:
+    """The registry entry that an edited architecture stands on."""
+    return name.partition("+")[0]
+
+
+def _build_edited(
+    build: Callable[[int], nn.Module], edits: tuple[Edit, ...], num_classes: int
+) -> nn.Module:
+    return editing.apply(build(num_classes), edits)
+
+
+def _checked(architecture: Architecture) -> nn.Module:
+    """The network on shapes alone, after a forward pass. Raises ArgumentError if it has none."""
+    classes, head = architecture.num_classes, architecture.classifier
+    with torch.device("meta"), torch.no_grad():
+        module = architecture.build(classes).eval()
+        like = next(module.parameters())
+        try:
+            logits = module(torch.zeros(1, *architecture.input_shape, dtype=like.dtype))
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise ArgumentError(f"the edited network cannot be run: {error}") from None
+    classifier = dict(module.named_modules()).get(head)
+    if not isinstance(classifier, nn.Linear) or logits.shape[-1] != classes:
+        raise ArgumentError(f"the edits change the classifier {head!r}: its rows are the classes")
+    return module
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.architectures.architecture import Architecture, PathLayer
+from analysis.architectures.architecture import Architecture, PathLayer, ResidualBlock
 
 PAPER = "https://arxiv.org/abs/1512.03385"
 WIDTHS = (16, 32, 64)
@@ -142,6 +142,13 @@ def _entry(depth: int, shortcut: Shortcut, normalisation: Normalisation) -> Arch
             for block in range(blocks)
         ),
         paper=PAPER,
+        blocks=tuple(
+            ResidualBlock(name, (f"{name}.bn2.weight", f"{name}.bn2.bias"))
+            for stage in range(len(WIDTHS))
+            for block in range(blocks)
+            if stage == 0 or block > 0  # the others change the shape
+            for name in (f"layer{stage + 1}.{block}",)
+        ),
     )
 
 

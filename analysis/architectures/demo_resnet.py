@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from analysis.architectures.architecture import Architecture, PathLayer
+from analysis.architectures.architecture import Architecture, PathLayer, ResidualBlock
 from analysis.data.digits import CLASSES, MEAN, STD
 
 WIDTHS = (32, 48, 64)
@@ -87,4 +87,9 @@ ARCHITECTURE = Architecture(
         for block in range(BLOCKS)
     ),
     paper="https://arxiv.org/abs/1512.03385",
+    # The first blocks of the later stages change the shape.
+    blocks=tuple(
+        ResidualBlock(name, (f"{name}.bn2.weight", f"{name}.bn2.bias"))
+        for name in ("layer1.0", "layer1.1", "layer2.1", "layer3.1")
+    ),
 )

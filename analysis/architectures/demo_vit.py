@@ -14,7 +14,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from analysis.architectures.architecture import Architecture, PathLayer
+from analysis.architectures.architecture import (
+    Architecture,
+    AttentionLayer,
+    PathLayer,
+    ResidualBlock,
+)
 from analysis.data.digits import CLASSES, MEAN, STD
 
 WIDTH = 64
@@ -26,7 +31,7 @@ TOKENS = (8 // PATCH) ** 2 + 1
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over N,T,D.
+    """Multi-head self-attention over N,T,D; `heads` may be lowered with the projections.
 
     The softmax is spelled out: the fused CPU kernel has no second derivative, and 17 tokens gain
     nothing from it.
@@ -36,13 +41,16 @@ class Attention(nn.Module):
         super().__init__()
         self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
         self.proj = nn.Linear(WIDTH, WIDTH)
+        self.heads = HEADS
+        self.head_width = WIDTH // HEADS
 
     def forward(self, x: Tensor) -> Tensor:
-        count, tokens, width = x.shape
-        qkv = self.qkv(x).view(count, tokens, 3, HEADS, width // HEADS)
+        count, tokens, _ = x.shape
+        qkv = self.qkv(x).view(count, tokens, 3, self.heads, self.head_width)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = query @ key.transpose(-2, -1) / math.sqrt(width // HEADS)
+        scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_width)
         mixed = scores.softmax(dim=-1) @ value
+        width = self.heads * self.head_width
         out: Tensor = self.proj(mixed.transpose(1, 2).reshape(count, tokens, width))
         return out
 
@@ -115,4 +123,19 @@ ARCHITECTURE = Architecture(
     classifier="head",
     path_layers=tuple(PathLayer(f"blocks.{i}.mlp.act", "token") for i in range(DEPTH)),
     paper="https://arxiv.org/abs/2010.11929",
+    attention=tuple(
+        AttentionLayer(f"{name}.qkv", f"{name}.proj", HEADS, name)
+        for name in (f"blocks.{i}.attn" for i in range(DEPTH))
+    ),
+    blocks=tuple(
+        ResidualBlock(
+            f"blocks.{i}",
+            tuple(
+                f"blocks.{i}.{layer}.{tensor}"
+                for layer in ("attn.proj", "mlp.fc2")
+                for tensor in ("weight", "bias")
+            ),
+        )
+        for i in range(DEPTH)
+    ),
 )

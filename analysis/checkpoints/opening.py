@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.architectures import ARCHITECTURES, Comparison, compare, get, identify
+from analysis.architectures import Comparison, compare, get, identify
 from analysis.architectures.architecture import Architecture
 from analysis.architectures.fingerprint import COUNTER, shapes
+from analysis.architectures.registry import from_spec
 from analysis.checkpoints.reading import from_bytes, read_checkpoint
 from analysis.checkpoints.report import Checkpoint, LoadReport
-from analysis.errors import InputError
+from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
 from analysis.request import digest
 
@@ -82,12 +83,13 @@ def resolve(checkpoint: Checkpoint, arch: str | None) -> tuple[Comparison, LoadR
         _check_override(checkpoint, found)
         evidence: tuple[str, ...] = ("named by the user",)
         warnings += [f"{why} and not used" for why in found.reasons]
-    elif claimed in ARCHITECTURES and compare(ARCHITECTURES[claimed], checkpoint.tensors).exact:
-        found = compare(ARCHITECTURES[claimed], checkpoint.tensors)
+    elif (named := _named(claimed, checkpoint)) is not None:
+        found = named
         evidence = ("named in the file, and all names and shapes agree",)
     else:
         if claimed:
-            warnings.append(f"the file calls itself {claimed!r}, which does not fit its tensors")
+            told = claimed if len(claimed) <= 80 else f"{claimed[:80]} …"
+            warnings.append(f"the file calls itself {told!r}, which does not fit its tensors")
         match = identify(checkpoint.tensors, checkpoint.path)
         found, evidence = compare(match.architecture, checkpoint.tensors), match.reasons
     return found, replace(
@@ -102,6 +104,18 @@ def resolve(checkpoint: Checkpoint, arch: str | None) -> tuple[Comparison, LoadR
         warnings=tuple(warnings),
         origin=_origin(checkpoint.metadata),
     )
+
+
+def _named(spec: str, checkpoint: Checkpoint) -> Comparison | None:
+    """What the file's own metadata names, if that exists and all its names and shapes agree.
+
+    A network that was made smaller is described there by its edits; no shapes would identify it.
+    """
+    try:
+        found = compare(from_spec(spec), checkpoint.tensors)
+    except ArgumentError:
+        return None
+    return found if found.exact else None
 
 
 def _check_override(checkpoint: Checkpoint, found: Comparison) -> None:

@@ -40,7 +40,7 @@ def write_pruned(model: Model, path: str | Path, extra: Mapping[str, Any]) -> Pa
     description = describe(model, extra) | {"tensors": content_key(tensors)}
     metadata = {
         "format": "pt",
-        "architecture": model.architecture.name,
+        "architecture": model.architecture.spec,
         "num_classes": str(model.num_classes),
         "classes": json.dumps(model.classes),
         METADATA_KEY: json.dumps(description, sort_keys=True),

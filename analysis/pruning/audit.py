@@ -96,6 +96,7 @@ def audit(
     decision: Decision,
     budget: int,
     notes: Sequence[str] = (),
+    companions: Sequence[Model] = (),
 ) -> Audit:
     """Recount every tensor of `after` and compare with what was asked.
 
@@ -104,12 +105,16 @@ def audit(
     AuditError: a layer or the total misses its count, a removed weight is not zero, or a weight
         that earlier prunings removed came back.
     """
-    rows = tuple(_layer(before, after, layer, structure, decision.asked) for layer in after.layers)
+    rows = []
+    for layer in after.layers:
+        taking_part = layer.name in decision.asked
+        got = structure.found(before, after, layer, companions) if taking_part else 0
+        rows.append(_layer(before, after, layer, structure.unit, decision.asked, got))
     got = sum(row.got for row in rows)
     if got != budget or sum(row.asked for row in rows) != budget:
         raise AuditError(f"{budget} {structure.unit} were to go in all, but {got} are gone")
     found = Audit(
-        layers=rows,
+        layers=tuple(rows),
         unit=structure.unit,
         asked=budget,
         got=got,
@@ -125,19 +130,17 @@ def _layer(
     before: Model,
     after: Model,
     layer: PrunableLayer,
-    structure: Structure,
+    unit: str,
     asked: Mapping[str, int],
+    got: int,
 ) -> LayerAudit:
     keep, earlier = after.keep(layer), before.keep(layer)
     final = after.weight(layer.parameter)
     zeros = final.numel() - int(torch.count_nonzero(final))
     removed = keep.numel() - int(torch.count_nonzero(keep))
-    got = structure.found(before, after, layer) if layer.name in asked else 0
     row = LayerAudit(layer.name, layer.parameters, asked.get(layer.name, 0), got, removed, zeros)
     if row.asked != row.got:
-        raise AuditError(
-            f"{layer.name}: {row.asked} {structure.unit} were to go, but {row.got} are gone"
-        )
+        raise AuditError(f"{layer.name}: {row.asked} {unit} were to go, but {row.got} are gone")
     if bool((keep & ~earlier).any()):
         raise AuditError(f"{layer.name}: a weight that was removed before came back")
     if layer.parameter not in after.updates:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from pathlib import Path
 from types import TracebackType
 
 import torch
@@ -11,10 +13,10 @@ import torch
 class PeakMemory:
     """Context manager; afterwards `bytes` holds the growth of the peak.
 
-    On CUDA: the allocator's peak above what was allocated at the start. On the CPU: growth of the
-    process's peak resident size (`ru_maxrss`), all threads counted. That peak never falls, so
-    work that fits under an earlier peak shows as 0: a lower bound, exact in a fresh process. 0
-    where the system does not tell (Windows).
+    On CUDA: the allocator's peak above what was allocated at the start. On the CPU: how far the
+    process's resident size rose above where it was, all threads counted. Linux lets a process
+    reset its peak; elsewhere the peak never falls, so work that fits under an earlier one shows
+    as 0: a lower bound, exact in a fresh process. 0 where the system does not tell (Windows).
     """
 
     def __init__(self, device: str) -> None:
@@ -27,7 +29,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._cuda)
             self._before = torch.cuda.memory_allocated(self._cuda)
         else:
-            self._before = _resident_peak()
+            self._before = _start_again()
         return self
 
     def __exit__(
@@ -43,9 +45,21 @@ class PeakMemory:
         self.bytes = max(0, after - self._before)
 
 
+def _start_again() -> int:
+    """Reset the peak to what is resident now, where that is possible, and return it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _resident_peak()
+
+
 def _resident_peak() -> int:
     if sys.platform == "win32":
         return 0
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
+from analysis.architectures.edit import Edit
 from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
 from analysis.pruning.context import PruningContext
@@ -146,12 +147,14 @@ class Decision:
     asked: units that were to be removed by then, by name of each layer that takes part.
     updates: tensors of the state dict that must change with the masks, by name.
     notes: what the user should know about layers that were treated otherwise.
+    edits: changes to the structure of the network that leave names and shapes of its weights.
     """
 
     keep: Mapping[str, Tensor]
     asked: Mapping[str, int]
     updates: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
 
 class Structure(Part):
@@ -184,7 +187,9 @@ class Structure(Part):
         """Units that a keep-mask (shape of the weight) removes."""
         return keep.numel() - int(torch.count_nonzero(keep))
 
-    def found(self, before: Model, after: Model, layer: PrunableLayer) -> int:
+    def found(
+        self, before: Model, after: Model, layer: PrunableLayer, companions: Sequence[Model] = ()
+    ) -> int:
         """Units that are gone from a layer of the finished model, counted there by the audit."""
         return self.removed_units(after.keep(layer))
 

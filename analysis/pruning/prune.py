@@ -10,6 +10,7 @@ for counts all zeros of masks, and the result is again the dense base plus masks
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
+from analysis.architectures.edits import from_json, to_json
 from analysis.data.dataset import Dataset
 from analysis.errors import ArgumentError
 from analysis.masks import Mask
@@ -45,6 +47,7 @@ class Pruned:
     ----------
     masks: keep-mask by parameter name, earlier masks included; layers without zeros have none.
     updates: arrays that replace tensors of the base, by name, earlier updates included.
+    edits: JSON of changes to the structure of the network that go with it ("" = none).
     seconds: wall time of the whole job.
     peak_memory_bytes: see `analysis.pruning.memory.PeakMemory`.
     """
@@ -54,6 +57,7 @@ class Pruned:
     audit: Audit
     seconds: float
     peak_memory_bytes: int
+    edits: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +130,12 @@ class Prune(Request[Pruned]):
             budget = structure.budget(self.context(self.model, silent), target)
         notes = tuple(dict.fromkeys(work.notes))
         decision = Decision({}, work.asked)
-        found = audit(self.model, work.model, structure, decision, budget, notes)
+        found = audit(self.model, work.model, structure, decision, budget, notes, self.companions)
         updates = {name: tensor.numpy() for name, tensor in work.model.updates.items()}
         seconds = time.perf_counter() - started
-        return Pruned(dict(work.model.masks), updates, found, seconds, memory.bytes)
+        edits = work.model.architecture.edits[len(self.model.architecture.edits) :]
+        told = json.dumps(to_json(edits)) if edits else ""
+        return Pruned(dict(work.model.masks), updates, found, seconds, memory.bytes, told)
 
     def context(self, model: Model, report: Report, **round_: Any) -> PruningContext:
         """What the parts of one round look at; `round_` holds its layers and their offset."""
@@ -253,6 +259,9 @@ def pruned_model(base: Model, pruned: Pruned, request: Prune, name: str = "") ->
     """
     dense = base.key if base.origin is None else base.origin.base
     updates = {k: torch.from_numpy(np.array(array)) for k, array in pruned.updates.items()}
+    architecture = base.architecture
+    if pruned.edits:
+        architecture = architecture.edited(from_json(json.loads(pruned.edits)))
     origin = Origin(
         base=dense,
         recipe=request.recipe.to_json(),
@@ -263,15 +272,18 @@ def pruned_model(base: Model, pruned: Pruned, request: Prune, name: str = "") ->
     return replace(
         base,
         name=name or request.default_name,
-        key=pruned_key(dense, pruned.masks, updates),
+        key=pruned_key(dense, pruned.masks, updates, pruned.edits),
+        architecture=architecture,
         masks=dict(pruned.masks),
         updates=updates,
         origin=origin,
     )
 
 
-def pruned_key(dense: str, masks: Mapping[str, Mask], updates: Mapping[str, Tensor]) -> str:
-    """Sha-256 (hex) over the dense model's key, the masks and the updated tensors."""
+def pruned_key(
+    dense: str, masks: Mapping[str, Mask], updates: Mapping[str, Tensor], edits: str = ""
+) -> str:
+    """Sha-256 (hex) over the dense model's key, masks, updated tensors and edits."""
     content = hashlib.sha256(dense.encode())
     for name in sorted(masks):
         content.update(f"mask {name} {masks[name].shape}".encode())
@@ -280,6 +292,8 @@ def pruned_key(dense: str, masks: Mapping[str, Mask], updates: Mapping[str, Tens
         array = updates[name].detach().cpu().contiguous().numpy()
         content.update(f"update {name} {array.shape} {array.dtype.str}".encode())
         content.update(array.tobytes())
+    if edits:
+        content.update(f"edits {edits}".encode())
     return content.hexdigest()
 
 
@@ -298,4 +312,9 @@ def _masked(model: Model, decision: Decision) -> Model:
             continue
         if layer.parameter in masks or not bool(keep.all()):
             masks[layer.parameter] = Mask.from_keep(keep)
-    return replace(model, masks=masks, updates={**model.updates, **decision.updates})
+    return replace(
+        model,
+        masks=masks,
+        updates={**model.updates, **decision.updates},
+        architecture=model.architecture.edited(decision.edits),
+    )

@@ -20,7 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from analysis.architectures.architecture import Architecture
-from analysis.errors import InputError
+from analysis.errors import ArgumentError, InputError
 from analysis.masks import Mask
 from analysis.models import Model, Origin
 from analysis.request import plain
@@ -166,7 +166,7 @@ def _row(
         base,
         position,
         model.name,
-        model.architecture.name,
+        model.architecture.spec,
         model.num_classes,
         json.dumps(list(model.classes)),
         model.source,
@@ -191,9 +191,11 @@ def _sharing(model: Model, weights: Mapping[str, Tensor]) -> Model:
     return model if model.weights is weights else replace(model, weights=weights)
 
 
-def _architecture(name: str) -> Architecture:
-    from analysis.architectures import ARCHITECTURES
+def _architecture(spec: str) -> Architecture:
+    """An entry of the registry, or one with edits (`Architecture.spec`)."""
+    from analysis.architectures.registry import from_spec
 
-    if name not in ARCHITECTURES:
-        raise DamagedObjectError(f"the architecture {name!r} is not known here")
-    return ARCHITECTURES[name]
+    try:
+        return from_spec(spec)
+    except ArgumentError as error:
+        raise DamagedObjectError(f"its architecture is not known here: {error}") from error

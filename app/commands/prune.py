@@ -13,6 +13,7 @@ from analysis.errors import ArgumentError
 from analysis.evaluate import Evaluate, Evaluation
 from analysis.models import Model
 from analysis.pruning import Prune, Pruned, pruned_model, recipe_named
+from analysis.pruning.estimate import Budget, check
 from app.commands.options import Common, common_options, data_block, data_option, run
 from app.commands.output import emit, jsonable, percent, progress, table, writable
 
@@ -36,6 +37,14 @@ from app.commands.output import emit, jsonable, percent, progress, table, writab
     help="Images that criteria and recoveries may look at.",
 )  # fmt: skip
 @click.option(
+    "--max-memory", type=click.FloatRange(min=0, min_open=True), metavar="GIB",
+    help="Refuse jobs that are estimated to take more; 60 % of what is free unless told.",
+)  # fmt: skip
+@click.option(
+    "--max-minutes", type=click.FloatRange(min=0, min_open=True), metavar="M",
+    help="Refuse jobs that are estimated to take longer.",
+)  # fmt: skip
+@click.option(
     "--set", "settings", multiple=True, metavar="PART.FIELD=VALUE", help="Change the recipe."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.safetensors")
@@ -49,6 +58,8 @@ def command(
     contrast: str | None,
     calibration: str | None,
     calibration_size: int,
+    max_memory: float | None,
+    max_minutes: float | None,
     settings: tuple[str, ...],
     out: Path | None,
     common: Common,
@@ -74,6 +85,7 @@ def command(
         if contrast
         else None,
     )
+    expected = check(request, _budget(common, max_memory, max_minutes))
     with progress() as report:
         pruned = run(request, report)
         model = pruned_model(base, pruned, request)
@@ -91,12 +103,24 @@ def command(
             "data": {**data_block(data), "calibration_source": calibration or data.source},
             "with": companions,
             "contrast": contrast,
+            "estimate": {
+                "seconds": expected.seconds,
+                "memory_bytes": expected.memory_bytes,
+            },
             "seed": common.seed,
             "out": out,
         }
         if out is not None:
             write_pruned(model, out, _kept(payload))
     emit(payload, common.as_json, _text(payload))
+
+
+def _budget(common: Common, memory: float | None, minutes: float | None) -> Budget:
+    limit = Budget.default(common.compute.device).memory_bytes
+    return Budget(
+        limit if memory is None else int(memory * (1 << 30)),
+        None if minutes is None else 60 * minutes,
+    )
 
 
 def _kept(payload: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class InspectorPanel(QScrollArea):
             ("Prunable weights", f"{total:,} in {len(model.layers)} layers"),
             ("Sparsity", f"{percent(sparsity, 2)} of them"),
         ]
+        rows += self._account(model)
         evaluation = self._session.evaluation(model.key)
         if evaluation is not None:
             low, high = evaluation.interval
@@ -92,6 +93,23 @@ class InspectorPanel(QScrollArea):
             ]
         rows.append(("Source", model.source))
         return model.name, [(name, value) for name, value in rows if value]
+
+    def _account(self, model: Model) -> Rows:
+        found = self._session.accounting(model.key)
+        if found is None:
+            return []
+        sizes = found.bytes
+        rows = [
+            ("Parameters", f"{found.parameters:,}"),
+            ("Multiply-adds", f"{_short(found.macs)} an image"),
+            ("Size", f"{_size(sizes.dense)} dense"),
+        ]
+        if found.zeros:
+            kept = found.macs_nonzero / found.macs if found.macs else 0.0
+            rows[1] = (rows[1][0], f"{rows[1][1]}, {percent(kept)} of them not with a zero")
+            best = f"{_size(sizes.bitmask)} as bitmask, {_size(sizes.csr)} as CSR"
+            rows[2] = (rows[2][0], f"{rows[2][1]}, {best}")
+        return rows
 
     def _against_reference(self, scene: Scene, model: Model) -> Rows:
         if scene.reference is None or scene.reference.key == model.key:
@@ -145,6 +163,22 @@ class InspectorPanel(QScrollArea):
                 right = int(evaluation.correct[chosen].sum())
                 rows.append((model.name, f"{right:,} right, {len(chosen) - right:,} wrong"))
         return "Images", rows
+
+
+def _short(number: float) -> str:
+    """12.3 M, 456 k."""
+    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.3g} {unit}"
+    return f"{number:.0f}"
+
+
+def _size(count: int) -> str:
+    """Bytes in binary units."""
+    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count} B"
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:

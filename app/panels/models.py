@@ -205,12 +205,17 @@ class ModelsPanel(QStackedWidget):
         key = item.data(0, KEY)
         menu = QMenu(self)
         reference = menu.addAction("Compare others with it")
+        permanent = menu.addAction("Make permanent")
+        permanent.setToolTip("Cut out what is zero as a whole: a smaller network, same outputs.")
+        permanent.setEnabled(not self._session.documents.models[key].is_dense)
         rename = menu.addAction("Rename…")
         remove = menu.addAction("Remove")
         chosen = menu.exec(self.tree.viewport().mapToGlobal(position))
         menu.deleteLater()
         if chosen is reference:
             self._session.set_reference(key)
+        elif chosen is permanent:
+            self._session.documents.make_permanent(self._session.documents.models[key])
         elif chosen is rename:
             self.rename(key)
         elif chosen is remove:

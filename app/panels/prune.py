@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import ValidationError
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -23,12 +23,18 @@ from PySide6.QtWidgets import (
 
 from analysis.errors import ArgumentError
 from analysis.pruning import PRESETS, Recipe
+from analysis.pruning.estimate import Estimate
 from analysis.pruning.part import KINDS, PARTS, Part
+from app.documents import PruneOrder
 from app.forms import ModelForm
 from app.panels.base import hint
 from app.panels.job_inputs import JobInputs
+from app.panels.limits import Limits
 from app.panels.recipe_choice import CUSTOM, RecipeCombo
 from app.session import Session
+
+SETTLE_MS = 200
+"""An estimate is asked for when the form has not changed for so long."""
 
 
 class PartChooser(QWidget):
@@ -102,6 +108,12 @@ class PrunePanel(QScrollArea):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.seed = QSpinBox()
         self.inputs = JobInputs()
+        self.limits = Limits()
+        self._asked: PruneOrder | None = None
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._ask_estimate)
         self.run = QPushButton("Prune")
         self._reason = hint()
         self._make_numbers()
@@ -109,6 +121,9 @@ class PrunePanel(QScrollArea):
         for chooser in self.parts.values():
             chooser.changed.connect(self._parts_changed)
         self.inputs.changed.connect(self.refresh)
+        self.limits.changed.connect(self.refresh)
+        self.sparsity.valueChanged.connect(self.refresh)
+        session.documents.estimated.connect(self._show_estimate)
         session.scene_changed.connect(self.refresh)
         self._preset_chosen()
 
@@ -119,24 +134,49 @@ class PrunePanel(QScrollArea):
     def start(self) -> None:
         """Prune with what is filled in."""
         if self.run.isEnabled():
-            fixed = not self.sparsity.isEnabled()
-            target = None if fixed else self.sparsity.value() / 100
-            self._session.prune(
-                self.recipe(),
-                target,
-                self.seed.value(),
-                self.inputs.companions(),
-                self.inputs.contrast,
-            )
+            self._session.prune(self._order(), self.limits.budget(self._session.compute.device))
+
+    def _order(self) -> PruneOrder:
+        """What is filled in. ValueError when the parts do not go together."""
+        base, models = self._session.base(), self._session.documents.models
+        if base is None:
+            raise ArgumentError("there is no model to prune: open a checkpoint")
+        fixed = not self.sparsity.isEnabled()
+        target = None if fixed else self.sparsity.value() / 100
+        others = tuple(models[key] for key in self.inputs.companions())
+        seed, second = self.seed.value(), self.inputs.contrast
+        return PruneOrder(base, self.recipe(), target, seed, others, second)
 
     @Slot()
     def refresh(self) -> None:
         """Enable the button, or say why not."""
         reason = self._objection()
         self.run.setEnabled(not reason)
+        self._reason.setText(reason or self._promise())
+        if not reason:
+            self._settle.start()
+
+    @Slot()
+    def _ask_estimate(self) -> None:
+        """Have the job's time and memory worked out; the answer comes to `_show_estimate`."""
+        if self.run.isEnabled():
+            documents, compute = self._session.documents, self._session.compute
+            self._asked = self._order()
+            documents.estimate(self._asked, compute, self.limits.budget(compute.device))
+
+    @Slot(object, object)
+    def _show_estimate(self, order: PruneOrder, answer: Estimate | ArgumentError) -> None:
+        if order is not self._asked or not self.run.isEnabled():
+            return
+        if isinstance(answer, ArgumentError):
+            self.run.setEnabled(False)
+            self._reason.setText(_first_line(answer))
+        else:
+            self._reason.setText(f"{self._promise()} {answer.text}")
+
+    def _promise(self) -> str:
         base = self._session.base()
-        name = base.name if base is not None else ""
-        self._reason.setText(reason or f"Starts from {name}; the result joins the study.")
+        return f"Starts from {base.name if base else ''}; the result joins the study."
 
     def _objection(self) -> str:
         try:
@@ -218,6 +258,7 @@ class PrunePanel(QScrollArea):
         parts.setVerticalSpacing(8)
         for kind, chooser in self.parts.items():
             parts.addRow(_muted(kind.capitalize()), chooser)
+        parts.addRow(_muted("At most"), self.limits)
         self._parts_page.hide()
         layout.addWidget(self._parts_page)
         layout.addWidget(self.run)

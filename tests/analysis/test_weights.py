@@ -49,6 +49,29 @@ def test_histogram_counts_every_non_zero_weight(dense: Model) -> None:
     np.testing.assert_array_equal(result.counts, result.reference_counts)
 
 
+def test_counts_are_those_of_numpy(dense: Model) -> None:
+    layer = dense.layers[1]
+    keep = torch.rand(layer.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    model = pruned(dense, layer.name, keep)
+    result = Weights(model, dense, layer.name, bins=40)()
+    limit = float(dense.weight(layer.parameter).abs().max())
+    np.testing.assert_array_equal(result.edges, np.linspace(-limit, limit, 41))
+    for of, counts in ((model, result.counts), (dense, result.reference_counts)):
+        weight = of.weight(layer.parameter).double().numpy()
+        expected, _ = np.histogram(weight[weight != 0], bins=result.edges)
+        np.testing.assert_array_equal(counts, expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(dense: Model, value: float) -> None:
+    parameter = dense.layers[0].parameter
+    weight = dense.weight(parameter).clone()
+    weight.view(-1)[3] = value
+    broken = replace(dense, key="b", weights={**dense.weights, parameter: weight})
+    with pytest.raises(ArgumentError, match="NaN or infinite"):
+        Weights(broken, dense, dense.layers[0].name)()
+
+
 def test_nm_compliance_counts_complete_groups_only() -> None:
     alive = torch.tensor([[1, 1, 0, 0, 1], [1, 1, 1, 0, 1]], dtype=torch.bool)
     assert nm_compliance(alive, 2, 4) == 0.5

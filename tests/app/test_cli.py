@@ -28,6 +28,7 @@ CALLS = {
     "sensitivity": ["demo:resnet", "--sparsities", "0.5,0.9", *DIGITS],
     "geometry": ["demo:resnet", "demo:vit", *DIGITS],
     "paths": ["demo:resnet", "--samples", "0,3", "--steps", "5", "--top", "3", *DIGITS],
+    "account": ["demo:resnet", "demo:vit", "--latency", "--repeats", "2", "--batch-size", "2"],
     "sqnr": ["demo:vit", "--bits", "4,8"],
     "robustness": ["demo:resnet", "demo:vit", "--severities", "2,5", *DIGITS],
 }

@@ -12,7 +12,7 @@ from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import bounded, shared_counts
 from analysis.pruning.part import part
 from analysis.pruning.parts import Allocation, LayerUnits
-from kernels.select import k_smallest_rows
+from kernels.rows import k_smallest_rows
 
 
 @part

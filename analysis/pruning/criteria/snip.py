@@ -9,7 +9,8 @@ from torch import Tensor
 
 from analysis.errors import ArgumentError
 from analysis.pruning.context import PruningContext
-from analysis.pruning.criteria.gradients import loss_gradients
+from analysis.pruning.cost import Cost, JobSize
+from analysis.pruning.criteria.gradients import mean_gradient
 from analysis.pruning.part import Need, part
 from analysis.pruning.parts import Criterion
 
@@ -28,14 +29,11 @@ class Snip(Criterion):
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration", "labels", "gradients"})
 
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
-        gradients: dict[str, Tensor] = {}
-        everything = len(context.images())
-        for count, found in loss_gradients(context, context.compute.batch_size):
-            for name, gradient in found.items():
-                part_of_mean = gradient * (count / everything)
-                before = gradients.get(name)
-                gradients[name] = part_of_mean if before is None else before + part_of_mean
-        return sensitivities({la.name: context.weight(la) for la in context.layers}, gradients)
+        weights = {layer.name: context.weight(layer) for layer in context.layers}
+        return sensitivities(weights, mean_gradient(context))
+
+    def cost(self, job: JobSize) -> Cost:
+        return Cost(backward=job.images, memory=2 * 4 * job.parameters)
 
 
 def sensitivities(weights: dict[str, Tensor], gradients: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from analysis.pruning.context import PruningContext
-from analysis.pruning.criteria.gradients import loss_gradients
+from analysis.pruning.cost import Cost, JobSize
+from analysis.pruning.criteria.gradients import add_scaled, loss_gradients
 from analysis.pruning.part import Need, part
 from analysis.pruning.parts import Criterion
 
@@ -39,8 +40,12 @@ class Taylor(Criterion):
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         scores: dict[str, Tensor] = {}
         for _, gradients in loss_gradients(context, self.batch):
-            for layer in context.layers:
-                change = (context.weight(layer) * gradients[layer.name]).square()
-                before = scores.get(layer.name)
-                scores[layer.name] = change if before is None else before + change
+            changes = {
+                layer.name: (context.weight(layer) * gradients[layer.name]).square()
+                for layer in context.layers
+            }
+            add_scaled(scores, changes)
         return scores
+
+    def cost(self, job: JobSize) -> Cost:
+        return Cost(backward=job.images, memory=2 * 4 * job.parameters)

@@ -27,7 +27,7 @@ FAMILIES: dict[str, tuple[Preset, ...]] = {
     "Patterns": patterns.PRESETS,
     "Filters": filters.PRESETS,
     "Coupled structures": structured.PRESETS,
-    "Low rank": low_rank.PRESETS,
+    "Low rank and depth": low_rank.PRESETS,
     "Pairs of models": pairs.PRESETS,
 }
 

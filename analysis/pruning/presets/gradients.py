@@ -30,4 +30,31 @@ PRESETS: tuple[Preset, ...] = (
         criterion="taylor",
         allocation="global",
     ),
+    preset(
+        "taylor-gate",
+        "Taylor gates",
+        "Molchanov et al. 2019, arXiv:1906.10771",
+        "Removes the filters whose BatchNorm scale says that switching them off costs least.",
+        criterion="taylor-gate",
+        structure="filter",
+        allocation={"name": "global", "min_keep": 1},
+    ),
+    preset(
+        "grasp",
+        "GraSP",
+        "Wang et al. 2020, arXiv:2002.07376",
+        "Keeps the weights that gradients flow through; meant for networks before training.",
+        criterion="grasp",
+        allocation="global",
+    ),
+    preset(
+        "synflow",
+        "SynFlow",
+        "Tanaka et al. 2020, arXiv:2006.05467",
+        "Keeps what a flow of ones passes through, without data, in a hundred rounds; meant for "
+        "networks before training, and blind to attention.",
+        criterion="synflow",
+        allocation="global",
+        schedule={"name": "iterative", "rounds": 100, "spacing": "exponential"},
+    ),
 )

@@ -2,6 +2,55 @@
 
 from __future__ import annotations
 
-from analysis.pruning.presets.preset import Preset
+from analysis.pruning.presets.preset import Preset, preset
 
-PRESETS: tuple[Preset, ...] = ()
+PRESETS: tuple[Preset, ...] = (
+    preset(
+        "snr",
+        "Signal-to-noise",
+        "Lange and Sprekeler 2023, arXiv:2306.00045",
+        "Removes the weights that differ between the models more than they differ from zero.",
+        experimental=True,
+        criterion="signal-to-noise",
+        allocation="global",
+    ),
+    preset(
+        "dare",
+        "DARE",
+        "Yu et al. 2024, arXiv:2311.03099",
+        "Takes back random changes of a fine-tuning and makes the others larger to match.",
+        criterion="random",
+        structure="delta",
+        allocation="uniform",
+        recovery="rescale",
+    ),
+    preset(
+        "darex",
+        "DAREx-q",
+        "Deng et al. 2024, arXiv:2410.09344",
+        "DARE that makes the changes it leaves larger by less, as a bound on the outputs says.",
+        criterion="random",
+        structure="delta",
+        allocation="uniform",
+        recovery="rescale-analytic",
+        experimental=True,
+    ),
+    preset(
+        "delta-magnitude",
+        "Delta magnitude",
+        "Yu et al. 2024, arXiv:2311.03099",
+        "Takes back the smallest changes of a fine-tuning, the same share in every layer.",
+        criterion="delta-magnitude",
+        structure="delta",
+        allocation="uniform",
+    ),
+    preset(
+        "delta-activation",
+        "Delta × activation",
+        "Deng et al. 2024, arXiv:2410.09344",
+        "Takes back, in every output row, the changes that count least for what they read.",
+        criterion="delta-activation",
+        structure="delta",
+        allocation="per-row",
+    ),
+)

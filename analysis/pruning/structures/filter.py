@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
 from analysis.errors import ArgumentError
+from analysis.models import Model
 from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import exact_count
 from analysis.pruning.following import following_norms
@@ -24,7 +25,9 @@ class Filter(Structure):
 
     The budget counts filters: exactly round(sparsity × filters) go. With a filter's weights its
     bias and the scale and shift of the BatchNorm that reads its output become zero, so that the
-    channel is zero exactly. The classifier is never pruned: its rows are the classes.
+    channel is zero exactly. The classifier is never pruned: its rows are the classes. Layers that
+    the criterion gives no score (a criterion of BatchNorm, where there is none) keep all their
+    filters; they count as well, so the others give more.
     """
 
     name: ClassVar[str] = "filter"
@@ -47,7 +50,12 @@ class Filter(Structure):
     def objection(self, parts: Mapping[str, Part]) -> str:
         if parts["allocation"].name.startswith("per-row"):
             return "a filter is a row: whole filters cannot be shared out per row"
+        if parts["schedule"].name == "layer-by-layer":
+            return "layer by layer, shares are counted in single weights, not in whole filters"
         return ""
+
+    def inapplicable(self, model: Model) -> str:
+        return "" if self._prunable(model, model.layers) else _no_layer(model)
 
     def budget(self, context: PruningContext, sparsity: float) -> int:
         return exact_count(sparsity, sum(layer.shape[0] for layer in self.taking_part(context)))
@@ -64,23 +72,37 @@ class Filter(Structure):
     ) -> Decision:
         layers = self.taking_part(context)
         before = {layer.name: context.removed(layer) for layer in context.layers}
-        units = [LayerUnits(la, self._score(scores[la.name], before[la.name])) for la in layers]
+        removed = {la.name: before[la.name].flatten(1).all(dim=1) for la in layers}
+        scored = [layer for layer in layers if layer.name in scores]
+        units = [LayerUnits(la, self._score(scores[la.name], before[la.name])) for la in scored]
+        if len(scored) < len(layers) and allocation.exact:
+            kept = sum(int(mask.sum()) for name, mask in removed.items() if name not in scores)
+            budget = self.budget(context, sparsity) - kept
+            sparsity = _share(budget, sum(unit.size for unit in units))
         gone = allocation.remove(context, units, sparsity)
-        keep = {name: ~removed for name, removed in before.items()}
-        for layer, filters in zip(layers, gone, strict=True):
-            keep[layer.name] = keep[layer.name] & ~_spread(filters.cpu(), layer)
-        removed = {la.name: mask.cpu() for la, mask in zip(layers, gone, strict=True)}
+        removed |= {la.name: mask.cpu() for la, mask in zip(scored, gone, strict=True)}
+        keep = {name: ~mask for name, mask in before.items()}
+        for layer in layers:
+            keep[layer.name] = keep[layer.name] & ~_spread(removed[layer.name], layer)
         asked = {name: int(filters.sum()) for name, filters in removed.items()}
-        return Decision(keep, asked, _silence(context, removed))
+        notes = tuple(
+            f"{layer.name}: the criterion gives its filters no score; they stay, and others go"
+            for layer in layers
+            if layer.name not in scores
+        )
+        return Decision(keep, asked, _silence(context, removed), notes)
 
     def taking_part(self, context: PruningContext) -> list[PrunableLayer]:
         """Layers whose filters may go. Raises ArgumentError when there is none."""
-        kinds = ("conv",) if self.layers == "convolutions" else ("conv", "linear")
-        classifier = context.model.architecture.classifier
-        chosen = [la for la in context.layers if la.kind in kinds and la.name != classifier]
+        chosen = self._prunable(context.model, context.layers)
         if not chosen:
-            raise ArgumentError(f"{context.model.name} has no layer whose filters may be removed")
+            raise ArgumentError(_no_layer(context.model))
         return chosen
+
+    def _prunable(self, model: Model, layers: Sequence[PrunableLayer]) -> list[PrunableLayer]:
+        kinds = ("conv",) if self.layers == "convolutions" else ("conv", "linear")
+        classifier = model.architecture.classifier
+        return [la for la in layers if la.kind in kinds and la.name != classifier]
 
     def _score(self, scores: Tensor, removed: Tensor) -> Tensor:
         """One score a filter; weights removed before count as 0, whole filters as -inf."""
@@ -93,6 +115,20 @@ class Filter(Structure):
         else:
             found = values.sum(dim=1) if self.score == "sum" else values.mean(dim=1)
         return found.masked_fill(gone.all(dim=1), float("-inf"))
+
+
+def _no_layer(model: Model) -> str:
+    return f"{model.name} has no layer whose filters may be removed"
+
+
+def _share(budget: int, size: int) -> float:
+    """The sparsity that removes `budget` of the filters that have a score."""
+    if not 0 <= budget <= size or size == 0:
+        raise ArgumentError(
+            f"{budget} filters are to go, but the criterion gives only {size} a score: choose a "
+            "lower sparsity or another criterion"
+        )
+    return budget / size
 
 
 def _spread(filters: Tensor, layer: PrunableLayer) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -49,7 +49,9 @@ class LowRank(Structure):
         """How a convolution is read as a matrix."""
         return "NC"
 
-    def found(self, before: Model, after: Model, layer: PrunableLayer) -> int:
+    def found(
+        self, before: Model, after: Model, layer: PrunableLayer, companions: Sequence[Model] = ()
+    ) -> int:
         if layer.parameter not in after.updates:
             return 0
         ranks = [

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.evaluate import Evaluate, Evaluation, agreement, flips
 from analysis.models import Model
 from analysis.pruning import recipe_label
+from analysis.pruning.accounting import Account
 from analysis.request import Request
 from app.figures.spec import Axes, Axis, ErrorBars, Figure, Line, Points, Table
 from app.scene import Scene
@@ -25,7 +26,12 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     measure: Literal["accuracy", "loss", "calibration error"] = Field(
-        "accuracy", description="What is drawn against sparsity."
+        "accuracy", description="What is drawn upwards."
+    )
+    against: Literal["sparsity", "multiply-adds", "bytes"] = Field(
+        "sparsity",
+        description="What is drawn to the right: zeros, multiply-adds with a weight that is not "
+        "zero, or the size in the smallest of dense, bitmask and CSR form.",
     )
     pareto: bool = Field(True, description="Mark the models that no other model dominates.")
 
@@ -33,7 +39,13 @@ class Options(BaseModel):
 def requests(
     scene: Scene, options: Options, answers: Mapping[str, Any]
 ) -> dict[str, Request[Any]]:
-    return {f"evaluate:{m.key}": Evaluate(m, scene.evaluation) for m in scene.models}
+    wanted: dict[str, Request[Any]] = {
+        f"evaluate:{m.key}": Evaluate(m, scene.evaluation) for m in scene.models
+    }
+    if options.against != "sparsity":
+        counted = {m.key: m for m in (*scene.models, scene.reference) if m is not None}
+        wanted |= {f"account:{key}": Account(model) for key, model in counted.items()}
+    return wanted
 
 
 def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure:
@@ -44,9 +56,13 @@ def figure(scene: Scene, options: Options, answers: Mapping[str, Any]) -> Figure
         for model in scene.models
         if f"evaluate:{model.key}" in answers
     ]
+    x = _places(scene, options, answers)
+    done = [(model, evaluation) for model, evaluation in done if model.key in x]
     if not done:
         return Figure(TITLE, message="Evaluating …")
-    return Figure(TITLE, (_curves(scene, options, done), _table(scene, done)), row_heights=(3, 2))
+    return Figure(
+        TITLE, (_curves(scene, options, done, x), _table(scene, done)), row_heights=(3, 2)
+    )
 
 
 def _value(evaluation: Evaluation, measure: str) -> float:
@@ -64,8 +80,38 @@ _AXIS = {
 }
 
 
-def _curves(scene: Scene, options: Options, done: list[tuple[Model, Evaluation]]) -> Axes:
-    x = {model.key: 100 * model.sparsity for model, _ in done}
+_ACROSS = {
+    "sparsity": "sparsity of the prunable weights (%)",
+    "multiply-adds": "multiply-adds without zeros (% of the reference)",
+    "bytes": "smallest size (% of the dense reference)",
+}
+
+
+def _places(scene: Scene, options: Options, answers: Mapping[str, Any]) -> dict[str, float]:
+    """Where each model stands on the horizontal axis, by key; only those that are counted."""
+    if options.against == "sparsity":
+        return {model.key: 100 * model.sparsity for model in scene.models}
+    start = answers.get(f"account:{scene.reference.key}") if scene.reference else None
+    if start is None:
+        return {}
+    whole = start.macs if options.against == "multiply-adds" else start.bytes.dense
+    found = {}
+    for model in scene.models:
+        account = answers.get(f"account:{model.key}")
+        if account is not None:
+            sizes = account.bytes
+            smallest = min(sizes.dense, sizes.bitmask, sizes.csr)
+            part = account.macs_nonzero if options.against == "multiply-adds" else smallest
+            found[model.key] = 100 * part / whole
+    return found
+
+
+def _curves(
+    scene: Scene,
+    options: Options,
+    done: list[tuple[Model, Evaluation]],
+    x: Mapping[str, float],
+) -> Axes:
     y = {model.key: _value(evaluation, options.measure) for model, evaluation in done}
     marks: list[Any] = []
     for label, group in _by_recipe(done).items():
@@ -77,7 +123,8 @@ def _curves(scene: Scene, options: Options, done: list[tuple[Model, Evaluation]]
             style = scene.styles[group[0].key]
             marks.append(Line(xs, ys, style.colour, dash=style.dash, label=label))
     if options.pareto and options.measure == "accuracy":
-        marks.append(_front([(x[m.key], y[m.key]) for m, _ in done]))
+        less = 1 if options.against == "sparsity" else -1  # more zeros are good, more work is not
+        marks.append(_front([(x[m.key], y[m.key]) for m, _ in done], less))
     for model, evaluation in done:
         style = scene.styles[model.key]
         if options.measure == "accuracy":
@@ -108,7 +155,7 @@ def _curves(scene: Scene, options: Options, done: list[tuple[Model, Evaluation]]
     if options.measure == "accuracy":
         note += "; bars are 95 % Wilson intervals"
     return Axes(
-        Axis("sparsity of the prunable weights (%)", limits=(-4, 104)),
+        Axis(_ACROSS[options.against], limits=(-4, 104)),
         Axis(_AXIS[options.measure]),
         tuple(marks),
         note=note,
@@ -116,9 +163,9 @@ def _curves(scene: Scene, options: Options, done: list[tuple[Model, Evaluation]]
     )
 
 
-def _front(places: list[tuple[float, float]]) -> Points:
-    """Rings around the models that no other dominates."""
-    rings = sorted(places[i] for i in pareto_front(places))
+def _front(places: list[tuple[float, float]], sign: int) -> Points:
+    """Rings around the models that no other dominates; `sign` 1: further right is better."""
+    rings = sorted(places[i] for i in pareto_front([(sign * x, y) for x, y in places]))
     return Points(
         np.array([x for x, _ in rings]),
         np.array([y for _, y in rings]),

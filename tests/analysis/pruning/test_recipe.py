@@ -48,7 +48,7 @@ def test_json_names_parts_not_classes() -> None:
     assert recipe.to_json() == {
         "criterion": {"name": "magnitude"},
         "structure": {"name": "weight"},
-        "allocation": {"name": "global", "min_keep": 3},
+        "allocation": {"name": "global", **Global(min_keep=3).model_dump()},
         "schedule": {"name": "one-shot"},
         "recovery": {"name": "none"},
     }

@@ -1,0 +1,1 @@
+"""Depth: activations go, so that convolutions in a row become one."""
