@@ -67,6 +67,7 @@ def main(args: list[str]) -> int:
         say("ready. Start it with: python3 run.py")
         return 0
     if args[:1] == ["test"]:
+        for_tests()
         command = [str(program("python")), "-m", "pytest", *args[1:]]
         os.chdir(ROOT)
     else:
@@ -152,6 +153,18 @@ def install() -> bool:
     UNFINISHED.unlink(missing_ok=True)
     STAMP.write_text(stamp())
     return True
+
+
+def for_tests() -> None:
+    """Triton, whose interpreter checks the CUDA kernels; without it those tests are skipped."""
+    wanted = [str(program("python")), "-c", "import importlib.util as u, sys;"
+              "sys.exit(sys.platform == 'linux' and u.find_spec('triton') is None)"]  # fmt: skip
+    if call(wanted) == 0:
+        return
+    say("installing triton, which only the tests need ...")
+    pip = [str(program("python")), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    if call([*pip, "install", "-c", str(ROOT / "constraints.txt"), "triton"]) != 0:
+        say("going on without; the tests of the CUDA kernels are skipped.")
 
 
 def make_environment() -> bool:

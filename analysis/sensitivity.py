@@ -84,6 +84,7 @@ class Sensitivity(Request[SensitivityMap]):
     def __post_init__(self) -> None:
         if isinstance(self.criterion, str):
             object.__setattr__(self, "criterion", criterion_named(self.criterion))
+        _check_criterion(self.part)
         object.__setattr__(self, "sparsities", tuple(map(check_sparsity, self.sparsities)))
         if not self.sparsities:
             raise ArgumentError("At least one sparsity is needed.")
@@ -118,6 +119,20 @@ def criterion_named(name: str) -> Criterion:
     chosen = found()
     assert isinstance(chosen, Criterion)
     return chosen
+
+
+def _check_criterion(part: Criterion) -> None:
+    """ArgumentError for a criterion that does not score single weights of one model."""
+    if part.level != "weight" or type(part).decide is not Criterion.decide:
+        raise ArgumentError(
+            f"{part.title} does not score single weights, which a sensitivity map removes: "
+            "choose another criterion."
+        )
+    if part.needs & {"companion", "contrast"}:
+        raise ArgumentError(
+            f"{part.title} looks at more than one model or set of images: choose another "
+            "criterion for a sensitivity map."
+        )
 
 
 def coarse_first(count: int) -> tuple[tuple[int, ...], ...]:

@@ -214,7 +214,11 @@ def test_what_apt_could_not_do_is_tried_again_only_by_setup(
     ],
 )
 def test_what_is_run(
-    run: ModuleType, monkeypatch: pytest.MonkeyPatch, arguments: list[str], command: list[str]
+    run: ModuleType,
+    calls: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    command: list[str],
 ) -> None:
     monkeypatch.chdir(run.ROOT)
     pretend_environment(run)
@@ -222,6 +226,19 @@ def test_what_is_run(
     monkeypatch.setattr(run, "replace_by", lambda started: started)
     started = run.main(arguments)
     assert started == [str(run.program(command[0])), *command[1:]]
+
+
+def test_the_tests_get_triton_once(run: ModuleType, calls: Calls) -> None:
+    run.for_tests()
+    assert len(calls.commands) == 1  # it is there
+    calls.codes["find_spec"] = 1
+    run.for_tests()
+    assert calls.commands[-1][-4:] == [
+        "install",
+        "-c",
+        str(run.ROOT / "constraints.txt"),
+        "triton",
+    ]
 
 
 def test_an_old_python_is_told_so(

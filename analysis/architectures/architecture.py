@@ -164,7 +164,8 @@ class Architecture:
             attention=tuple(
                 replace(layer, heads=getattr(parts[layer.module], "heads", layer.heads))
                 for layer in self.attention
-                if {layer.module, layer.qkv, layer.proj} <= parts.keys()
+                if isinstance(parts.get(layer.qkv), nn.Linear)
+                and isinstance(parts.get(layer.proj), nn.Linear)
             ),
             blocks=tuple(block for block in self.blocks if parameters.keys() >= set(block.last)),
         )

@@ -64,9 +64,9 @@ def _read(values: np.ndarray) -> np.ndarray:
     """Every value once, in parallel and by vectors."""
     sums = np.zeros(values.size // _CHUNK, np.int32)
     for c in numba.prange(sums.size):
-        total = np.int32(0)
-        for i in range(_CHUNK):
-            total = np.int32(total ^ values[c * _CHUNK + i])
+        block, total = values[c * _CHUNK : (c + 1) * _CHUNK], np.int32(0)
+        for i in range(block.size):
+            total = np.int32(total ^ block[i])
         sums[c] = total
     return sums
 

@@ -16,7 +16,9 @@ def pack(marks: Tensor) -> Tensor:
     size = marks.numel()
     packed = torch.empty((size + 7) // 8, dtype=torch.uint8, device=marks.device)
     if size:
-        _pack[(triton.cdiv(len(packed), _BLOCK),)](marks, packed, size, block=_BLOCK)
+        _pack[(triton.cdiv(len(packed), _BLOCK),)](
+            marks, packed, size, block=_BLOCK, enable_fp_fusion=False
+        )
     return packed
 
 
@@ -24,7 +26,9 @@ def unpack(packed: Tensor, size: int) -> Tensor:
     """The flat marks, 0 or 1 each."""
     marks = torch.empty(size, dtype=torch.uint8, device=packed.device)
     if size:
-        _unpack[(triton.cdiv(size, _BLOCK),)](packed, marks, size, block=_BLOCK)
+        _unpack[(triton.cdiv(size, _BLOCK),)](
+            packed, marks, size, block=_BLOCK, enable_fp_fusion=False
+        )
     return marks
 
 
@@ -33,7 +37,9 @@ def apply(values: Tensor, packed: Tensor) -> Tensor:
     masked = torch.empty_like(values)
     size = values.numel()
     if size:
-        _apply[(triton.cdiv(size, _BLOCK),)](values, packed, masked, size, block=_BLOCK)
+        _apply[(triton.cdiv(size, _BLOCK),)](
+            values, packed, masked, size, block=_BLOCK, enable_fp_fusion=False
+        )
     return masked
 
 
@@ -42,7 +48,7 @@ def common(first: Tensor, second: Tensor, size: int) -> int:
     programs = triton.cdiv((size + 7) // 8, _BLOCK)
     counts = torch.zeros(programs, dtype=torch.int32, device=first.device)
     if size:
-        _common[(programs,)](first, second, counts, size, block=_BLOCK)
+        _common[(programs,)](first, second, counts, size, block=_BLOCK, enable_fp_fusion=False)
     return int(counts.sum())
 
 

@@ -26,7 +26,19 @@ def nm_keep(values: Tensor, n: int, m: int) -> tuple[Tensor, bool]:
         grid = (triton.cdiv(total, _BLOCK),)
         marks = keep.view(torch.uint8)
         kind = tl.float64 if values.dtype == torch.float64 else tl.float32
-        _groups[grid](values, marks, nan, total, size, inner, n=n, m=m, kind=kind, block=_BLOCK)
+        _groups[grid](
+            values,
+            marks,
+            nan,
+            total,
+            size,
+            inner,
+            n=n,
+            m=m,
+            kind=kind,
+            block=_BLOCK,
+            enable_fp_fusion=False,
+        )
     return keep, bool(nan.item())
 
 

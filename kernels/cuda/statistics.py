@@ -41,6 +41,7 @@ def weight_statistics(flat: Tensor, edges: np.ndarray, packed: Tensor | None) ->
         masked=packed is not None,
         places=places,
         block=_BLOCK,
+        enable_fp_fusion=False,
     )
     total, l1, squares = moments[:, :3].sum(dim=0).tolist()
     extremes = (float(moments[:, 3].min()), float(moments[:, 4].max()))

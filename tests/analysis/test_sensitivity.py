@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from analysis.architectures import demo_resnet, demo_vit
+from analysis.checkpoints import open_model
+from analysis.data import open_data
 from analysis.data.dataset import Dataset
 from analysis.data.digits import digits_test
 from analysis.errors import ArgumentError, InputError
@@ -247,3 +249,10 @@ def test_results_can_be_stored() -> None:
     again = unpack(*pack(result))
     np.testing.assert_array_equal(again.loss, result.loss)
     assert again.layers == result.layers
+
+
+@pytest.mark.parametrize("criterion", ["fpgm", "sparsegpt", "swap", "signal-to-noise"])
+def test_criteria_that_do_not_score_single_weights_are_refused(criterion: str) -> None:
+    model, data = open_model("demo:vit")[0], open_data("digits").evaluation
+    with pytest.raises(ArgumentError, match="choose another criterion"):
+        Sensitivity(model, data, criterion)

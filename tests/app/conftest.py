@@ -9,6 +9,8 @@ import pytest
 from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtWidgets import QApplication
 
+from tests.app.driving import WAIT, answer_yes, settled
+
 
 def pytest_runtest_makereport(item, call):
     if call.when == "call":
@@ -50,3 +52,23 @@ def jobs(qapp):
     yield queue
     assert queue.shutdown(10)
     queue.deleteLater()
+
+
+@pytest.fixture
+def window(qtbot, tmp_path):
+    from app.settings import Settings
+    from app.window import MainWindow
+    from tests.app.fakes import FakeView
+
+    window = MainWindow(Settings(tmp_path / "settings.json", theme="light"), make_view=FakeView)
+    qtbot.addWidget(window, before_close_func=answer_yes)
+    window.show()
+    return window
+
+
+@pytest.fixture
+def demo(window, qtbot):
+    """The window with the demo network and its digits."""
+    window.open_paths(["demo:resnet"])
+    qtbot.waitUntil(lambda: window.session.scene is not None and settled(window), timeout=WAIT)
+    return window

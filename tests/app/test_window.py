@@ -23,51 +23,12 @@ from PySide6.QtWidgets import (
 from app.layouts import PANELS, PRESETS
 from app.settings import Settings
 from app.views import VIEWS
-from app.window import MainWindow
-from tests.app.fakes import FakeView
+from tests.app.driving import WAIT, prune, settled
 
-WAIT = 60_000
 INTERACTIVE = (
     QPushButton, QToolButton, QComboBox, QAbstractSpinBox, QCheckBox, QLineEdit,
     QAbstractItemView, QAbstractSlider, QSplitter,
 )  # fmt: skip
-
-
-def settled(window):
-    return not window.session.jobs.active() and not window.session._settle.isActive()
-
-
-def answer_yes(window):
-    """A job may still run when a test ends: closing must not wait for a person."""
-    window.dialogs.really_close = lambda jobs: True
-
-
-@pytest.fixture
-def window(qtbot, tmp_path):
-    window = MainWindow(Settings(tmp_path / "settings.json", theme="light"), make_view=FakeView)
-    qtbot.addWidget(window, before_close_func=answer_yes)
-    window.show()
-    return window
-
-
-@pytest.fixture
-def demo(window, qtbot):
-    """The window with the demo network and its digits."""
-    window.open_paths(["demo:resnet"])
-    qtbot.waitUntil(lambda: window.session.scene is not None and settled(window), timeout=WAIT)
-    return window
-
-
-def prune(window, qtbot, recipe="global-magnitude", sparsity=50):
-    panel = window.panels.prune
-    count = len(window.session.documents.models)
-    panel.preset.setCurrentIndex(panel.preset.findData(recipe))
-    panel.sparsity.setValue(sparsity)
-    panel.start()
-    qtbot.waitUntil(
-        lambda: len(window.session.documents.models) > count and settled(window), timeout=WAIT
-    )
-    return window.session.selection.state.focus
 
 
 def test_an_empty_window_says_what_to_do_and_draws_nothing(window):

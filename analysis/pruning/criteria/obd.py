@@ -21,12 +21,14 @@ from analysis.request import part_of
 
 @part
 class Obd(Criterion):
-    """½ w² · H_ii, H the Hessian of the mean cross-entropy over all calibration images.
+    """½ w² · |H_ii|, H the Hessian of the mean cross-entropy over all calibration images.
 
     LeCun et al., Optimal Brain Damage (equation 4). The diagonal is estimated as the mean of
     v ⊙ (H v) over random sign vectors v (Bekas et al. 2007; Hutchinson), whose expectation is
-    exact and whose error in entry i has variance Σ_{j≠i} H_ij² / probes. Where the estimate is
-    negative, which at a minimum of the loss is noise, it counts as zero.
+    exact and whose error in entry i has variance Σ_{j≠i} H_ij² / probes. At a minimum of the loss
+    the diagonal is positive, and what is negative is noise; its size still tells where curvature
+    is, so magnitudes are taken, as AdaHessian does (Yao et al. 2021, arXiv:2006.00719). Counting
+    negative entries as zero ruined the demo networks where magnitudes did not.
     """
 
     name: ClassVar[str] = "obd"
@@ -45,7 +47,7 @@ class Obd(Criterion):
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         diagonal = hessian_diagonal(context, self.probes)
         return {
-            layer.name: context.weight(layer).square() * diagonal[layer.name].clamp(min=0) / 2
+            layer.name: context.weight(layer).square() * diagonal[layer.name].abs() / 2
             for layer in context.layers
         }
 

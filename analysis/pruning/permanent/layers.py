@@ -42,7 +42,8 @@ def factor_layers(draft: Draft, report: Report) -> Draft:
     edits: list[Edit] = []
     for layer in draft.architecture.prunable(draft.num_classes):
         found = module.get_submodule(layer.name)
-        best = _cheapest(found)
+        # The classifier stays one layer: its rows are the classes, its inputs the features.
+        best = None if layer.name == draft.architecture.classifier else _cheapest(found)
         if best is not None:
             form, first, second = best
             edit = Factor(layer.name, form, len(first))

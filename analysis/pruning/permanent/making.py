@@ -13,9 +13,12 @@ from analysis.checkpoints.reading import content_key
 from analysis.errors import ArgumentError, InputError
 from analysis.models import Model
 from analysis.pruning.permanent.draft import Draft
-from analysis.pruning.permanent.steps import STEPS
+from analysis.pruning.permanent.layers import factor_layers, merge_convolutions
+from analysis.pruning.permanent.steps import cut_out
 from analysis.request import Report, Step, digest, part_of, silent
 
+STEPS = (cut_out, merge_convolutions, factor_layers)
+"""In this order: what was cut is smaller to merge and to factor."""
 TOLERANCE = 1e-4
 """Largest difference of a logit between the masked network and the smaller one."""
 IMAGES = 8
@@ -47,12 +50,15 @@ def make_permanent(
 ) -> Permanent:
     """Cut out what is zero as a whole: blocks, channels, neurons and attention heads.
 
+    Convolutions without an activation between them become one, and layers of low rank two
+    smaller ones.
+
     What can go is read off the tensors alone, whatever recipe made them zero. `check` holds
     images (N, H, W, C; 0..255) to compare outputs on; random ones are taken without it.
 
     Raises
     ------
-    ArgumentError: nothing is zero as a whole.
+    ArgumentError: nothing can be made smaller.
     InputError: the smaller network computes something else.
     """
     draft = Draft.of(model)
@@ -74,9 +80,10 @@ def make_permanent(
 
 def _nothing(model: Model) -> str:
     return (
-        f"{model.name} has no channel, neuron, head or block that is zero as a whole, so nothing "
-        "can be cut out. Single zeros leave every layer as large as it is, and are multiplied "
-        "like other numbers: there is no speed-up. Prune with a structured recipe, as channel-l1."
+        f"{model.name} has no channel, neuron, head or block that is zero as a whole, and no layer "
+        "of low rank, so nothing can be cut out. Single zeros leave every layer as large as it "
+        "is, and are multiplied like other numbers: there is no speed-up. Prune with a "
+        "structured recipe, as channel-l1."
     )
 
 

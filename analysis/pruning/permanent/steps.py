@@ -1,4 +1,4 @@
-"""The steps of making a network permanent; each takes a draft and gives a smaller one."""
+"""The step that cuts out what is zero as a whole: blocks, channels, neurons and heads."""
 
 from __future__ import annotations
 
@@ -87,6 +87,3 @@ def _left(draft: Draft) -> list[str]:
         "outputs that are zero stay where what they are coupled with is not zero, or where it "
         f"cannot be cut: {', '.join(names[:6])}{more}"
     ]
-
-
-STEPS = (cut_out,)

@@ -99,7 +99,7 @@ def test_groups_of_a_transformer_are_neurons_and_heads() -> None:
     assert found.of("channels") == ()
     assert "patch_embed" in found.notes[0]  # LayerNorm looks at the whole stream
     head = found.of("heads")[0]
-    assert head.rows[1] == (*range(16, 32), *range(80, 96), *range(144, 160))
+    assert head.members[0].indices[1] == (*range(16, 32), *range(80, 96), *range(144, 160))
 
 
 def test_groups_are_those_of_torch_pruning() -> None:

@@ -111,12 +111,12 @@ def test_the_estimated_diagonal_is_as_near_as_its_variance_says() -> None:
     assert bool(((found - matrix.diag()).abs() < 5 * sigma).all())
 
 
-def test_obd_halves_the_squared_weight_times_the_positive_diagonal() -> None:
+def test_obd_halves_the_squared_weight_times_the_size_of_the_diagonal() -> None:
     where = regression(seed=4)
     diagonal = hessian_diagonal(where, 1)["fc"]
     assert bool((diagonal < 0).any())
     scores = Obd(probes=1).scores(where)["fc"]
-    assert torch.equal(scores, WEIGHT.square() * diagonal.clamp(min=0) / 2)
+    assert torch.equal(scores, WEIGHT.square() * diagonal.abs() / 2)
 
 
 def test_signs_depend_on_seed_probe_and_layer_only() -> None:

@@ -19,9 +19,9 @@ from analysis.pruning.counting import exact_count
 DEMOS = ("demo:resnet", "demo:vit")
 INAPPLICABLE = {
     "demo:resnet": {"neuron-l1", "neuron-taylor", "head-l1", "head-taylor"},
-    "demo:vit": {"slimming", "channel-l1", "channel-l2", "channel-taylor", "depth-dp", "hrank"},
+    "demo:vit": {"slimming", "channel-l1", "channel-l2", "channel-taylor", "depth-dp"},
 }
-"""What cannot apply: no hidden neurons or heads; no BatchNorm, coupled channels, feature maps."""
+"""No hidden neurons or heads; no BatchNorm, coupled channels or runs of convolutions."""
 MEASURED = {"depth-dp"}
 """What can be saved depends on the machine: it may be nothing."""
 

@@ -101,7 +101,7 @@ def test_it_reaches_a_lower_objective_than_magnitude(plan: str) -> None:
 def test_more_steps_never_cost() -> None:
     found = []
     for steps in (1, 3, 20):
-        criterion = Swap(rows=12, plan="identity", steps=steps)
+        criterion = Swap(rows=12, plan="identity", ridge=0.01, steps=steps)
         request = Prune(MODEL, Recipe(criterion=criterion), 0.8, IMAGES)
         model = pruned_model(MODEL, request(), request)
         found.append(objective({n: model.weight(n) for n in model.weights}, criterion))
