@@ -94,6 +94,7 @@ def field_widget(name: str, info: FieldInfo) -> QWidget:
         widget = QCheckBox()
     elif choices:
         widget = QComboBox()
+        narrow(widget)
         for choice in choices:
             value = choice.value if isinstance(choice, enum.Enum) else choice
             widget.addItem(str(value).replace("_", " "), choice)
@@ -111,6 +112,13 @@ def field_widget(name: str, info: FieldInfo) -> QWidget:
     if not info.is_required():
         write(widget, info.get_default(call_default_factory=True))
     return widget
+
+
+def narrow(combo: QComboBox) -> None:
+    """Let a combo box be narrower than its longest item, whose text is then cut short."""
+    policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    combo.setSizeAdjustPolicy(policy)
+    combo.setMinimumContentsLength(8)
 
 
 def read(widget: QWidget) -> Any:

@@ -70,6 +70,8 @@ class JobInputs(QWidget):
         self.setVisible(wants_models or wants_images)
         if wants_models:
             self._offer(base, models)
+            self.models.setVisible(self.models.count() > 0)
+            self._models_label.setVisible(self.models.count() > 0)
 
     def objection(self, recipe: Recipe) -> str:
         """What is still missing; "" when nothing is."""

@@ -42,6 +42,7 @@ def _box(unset: str, unit: str, most: float, about: str) -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setSuffix(unit)
     box.setSpecialValueText(unset)
+    box.setMinimumWidth(64)
     box.setAccessibleName(about)
     box.setToolTip(f"{about}; a job that is estimated above it does not start.")
     return box

@@ -167,7 +167,9 @@ class ModelsPanel(QStackedWidget):
         model = self._session.documents.models.get(key)
         if model is None:  # another study is open, and the tree is about to follow
             return
-        sparsity = f"{percent(self._sparsity[key])} sparse" if not model.is_dense else "dense"
+        sparsity = f"{percent(self._sparsity[key])} sparse"
+        if model.is_dense:
+            sparsity = "made smaller" if model.architecture.edits else "dense"
         evaluation = self._session.evaluation(key)
         if evaluation is None:
             waiting = " · evaluating …" if self._session.documents.data else ""

@@ -26,7 +26,7 @@ from analysis.pruning import PRESETS, Recipe
 from analysis.pruning.estimate import Estimate
 from analysis.pruning.part import KINDS, PARTS, Part
 from app.documents import PruneOrder
-from app.forms import ModelForm
+from app.forms import ModelForm, narrow
 from app.panels.base import hint
 from app.panels.job_inputs import JobInputs
 from app.panels.limits import Limits
@@ -47,6 +47,7 @@ class PartChooser(QWidget):
         self.kind = kind
         self.combo = QComboBox()
         self.combo.setAccessibleName(kind.capitalize())
+        narrow(self.combo)
         for name, cls in PARTS[kind].items():
             self.combo.addItem(cls.title, name)
             about = " ".join(filter(None, ((cls.__doc__ or "").split("\n")[0], cls.paper)))
@@ -172,7 +173,7 @@ class PrunePanel(QScrollArea):
             self.run.setEnabled(False)
             self._reason.setText(_first_line(answer))
         else:
-            self._reason.setText(f"{self._promise()} {answer.text}")
+            self._reason.setText(f"{self._promise()} It takes {answer.text}.")
 
     def _promise(self) -> str:
         base = self._session.base()

@@ -7,6 +7,7 @@ from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QComboBox
 
 from analysis.pruning import PRESETS, Preset
+from app.forms import narrow
 
 CUSTOM = "custom"
 
@@ -17,7 +18,7 @@ class RecipeCombo(QComboBox):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("Recipe")
-        self.setMaxVisibleItems(24)
+        narrow(self)
         family = ""
         for preset in PRESETS.values():
             if preset.family != family:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QStackedLayout, QWidget
 
 from app.figures.layout import stretches
@@ -64,13 +64,12 @@ class FigureCanvas(QWidget):
         self._feeding.timeout.connect(self._feed_next)
         self._aligning = QTimer(self, singleShot=True, interval=0)
         self._aligning.timeout.connect(self._refit)
-        self.setAutoFillBackground(True)
 
     # ------------------------------------------------------------------ showing
 
     def show_figure(self, figure: Figure, theme: Theme) -> None:
         """Show other data, or another figure. Highlights stay as they were."""
-        self._paint_ground(theme)
+        self._dress(theme)
         self._message.setText(figure.message or ("" if figure.panels else "Nothing to show yet."))
         self._stack.setCurrentWidget(self._page if figure.panels else self._message)
         self._figure, self._theme = figure, theme
@@ -241,10 +240,15 @@ class FigureCanvas(QWidget):
                 widget.set_tool(self._tool)
             yield widget
 
-    def _paint_ground(self, theme: Theme) -> None:
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The ground behind panels: a palette would not do, style sheets reset it."""
+        if self._theme is not None:
+            painter = QPainter(self)
+            painter.fillRect(event.rect(), QColor(self._theme.background))
+            painter.end()
+
+    def _dress(self, theme: Theme) -> None:
         if theme == self._theme:
             return
-        palette = self.palette()
-        palette.setColor(self.backgroundRole(), theme.background)
-        self.setPalette(palette)
+        self.update()
         self._message.setStyleSheet(f"color: {theme.colour('muted')};")

@@ -24,6 +24,8 @@ from analysis.request import Report, Step, part_of
 
 _GROWTHS = 20
 _HALVINGS = 6
+_ENOUGH = 1e-4
+"""Relative fall of the objective below which further steps are not worth their time."""
 
 
 @part
@@ -181,7 +183,10 @@ class Swap(Criterion):
             better = _longest(line, best, 1 / regression.steepness)
             if better is None:
                 break
+            fell = best.objective - better.objective
             best = better
+            if fell < _ENOUGH * best.objective:
+                break
         return best
 
     def _plan(self, regression: Regression, weights: Tensor) -> Tensor:

@@ -80,9 +80,9 @@ def make_permanent(
 
 def _nothing(model: Model) -> str:
     return (
-        f"{model.name} has no channel, neuron, head or block that is zero as a whole, and no layer "
-        "of low rank, so nothing can be cut out. Single zeros leave every layer as large as it "
-        "is, and are multiplied like other numbers: there is no speed-up. Prune with a "
+        f"{model.name} has no channel, neuron, head or block that is zero as a whole, and no "
+        "layer of low rank, so nothing can be cut out. Single zeros leave every layer as large "
+        "as it is, and are multiplied like other numbers: there is no speed-up. Prune with a "
         "structured recipe, as channel-l1."
     )
 

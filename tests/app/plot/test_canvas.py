@@ -7,7 +7,7 @@ import numpy as np
 import pyqtgraph as pg
 import pytest
 from PySide6.QtCore import QPointF, Qt
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtTest import QTest
 
 from app.figures.spec import Axes, Axis, Figure, Points
@@ -243,3 +243,11 @@ def test_table_rows_pick_sort_as_numbers_and_light_up(canvas, qtbot) -> None:
     assert proxy.index(1, 0).data(Qt.ItemDataRole.FontRole) is None
     right = int(proxy.index(0, 2).data(Qt.ItemDataRole.TextAlignmentRole))
     assert right & int(Qt.AlignmentFlag.AlignRight)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_ground_has_the_themes_colour_whatever_resets_the_palette(canvas, theme) -> None:
+    canvas.show_figure(square(), theme)
+    canvas.setPalette(QPalette())  # as polishing by a style sheet does
+    corner = canvas.grab().toImage().pixelColor(1, canvas.height() - 2)
+    assert corner == QColor(theme.background)
