@@ -170,7 +170,7 @@ def _zeros_before(rows: Sequence[LayerAudit]) -> list[str]:
 
 
 def _warnings(found: Audit, structure: Structure) -> tuple[str, ...]:
-    if not found.collapsed:
+    if structure.empties_layers or not found.collapsed:
         return ()
     rows = [row for row in found.layers if row.name in found.collapsed]
     names = ", ".join(

@@ -161,6 +161,10 @@ class Structure(Part):
     kind: ClassVar[str] = "structure"
     unit: ClassVar[str] = "weights"
     """What is counted, in the plural."""
+    measure: ClassVar[str] = ""
+    """What a sparsity is a fraction of; empty = of the units."""
+    empties_layers: ClassVar[bool] = False
+    """Whether it is meant to empty layers, so that none has collapsed by it."""
     levels: ClassVar[frozenset[Level]] = frozenset({"weight"})
     """Scores that it can choose by."""
 

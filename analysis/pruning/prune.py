@@ -95,8 +95,11 @@ class Prune(Request[Pruned]):
 
     @property
     def default_name(self) -> str:
-        """ "global-magnitude 80 %"; on a pruned model, after what it is called already."""
-        name = f"{recipe_label(self.recipe.to_json())} {self.target * 100:.4g} %"
+        """ "wanda 80 %", "channel-l1 50 % of channels"; after the name of a pruned model."""
+        structure = self.recipe.structure
+        of = structure.measure or structure.unit
+        share = f"{self.target * 100:.4g} %" + ("" if of == "weights" else f" of {of}")
+        name = f"{recipe_label(self.recipe.to_json())} {share}"
         return name if self.model.is_dense else f"{self.model.name} + {name}"
 
     @property

@@ -123,7 +123,7 @@ class InspectorPanel(QScrollArea):
         return [
             (f"Against {scene.reference.name}", f"{change:+.2f} points"),
             ("Agreement", percent(agreement(before, after), 2)),
-            ("Flips", f"{len(wins):,} won, {len(losses):,} lost"),
+            ("Won, lost", f"{len(wins):,} images won, {len(losses):,} lost"),
         ]
 
     def _layer(self, scene: Scene, name: str) -> list[Section]:

@@ -251,6 +251,7 @@ class PrunePanel(QScrollArea):
         form.addRow(_muted("Seed"), self.seed)
         layout.addLayout(form)
         layout.addWidget(self.inputs)
+        layout.addWidget(self._reason)
         layout.addWidget(self._details)
         self._parts_page = QWidget()
         parts = QFormLayout(self._parts_page)
@@ -263,7 +264,6 @@ class PrunePanel(QScrollArea):
         self._parts_page.hide()
         layout.addWidget(self._parts_page)
         layout.addWidget(self.run)
-        layout.addWidget(self._reason)
         layout.addStretch(1)
         return page
 

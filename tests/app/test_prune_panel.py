@@ -100,7 +100,7 @@ def test_a_pruned_model_can_be_made_permanent(demo, qtbot, recipe):
 
 
 def test_single_zeros_cannot_be_made_permanent_and_the_window_says_why(demo, qtbot):
-    prune(demo, qtbot, "global-magnitude", 50)
+    prune(demo, qtbot, "nm-magnitude", 50)
     told = []
     demo.session.told.connect(told.append)
     demo.registry.trigger("models.permanent")

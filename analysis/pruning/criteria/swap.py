@@ -24,6 +24,8 @@ from analysis.request import Report, Step, part_of
 
 _GROWTHS = 20
 _HALVINGS = 6
+_TRIES, _STEPS = 8, 4
+"""What a search usually takes: lengths tried a step, and steps."""
 _ENOUGH = 1e-4
 """Relative fall of the objective below which further steps are not worth their time."""
 
@@ -42,7 +44,9 @@ class Swap(Criterion):
     weights are then solved for exactly (hard thresholding pursuit, Foucart 2011) where the
     authors take more gradient steps. ε is given in units of the mean cost between the y
     themselves, because gradients of networks differ in scale by orders of magnitude, and so is λ
-    in units of the mean squared gradient.
+    in units of the mean squared gradient. The paper does not report its ε. The exact plan is the
+    default here: an entropic one draws targets towards each other, and on clean images (ResNet-20
+    for CIFAR-10, 80 % removed in four rounds) ε = 0.001 kept 36 % accuracy where ε = 0 kept 62 %.
     """
 
     name: ClassVar[str] = "swap"
@@ -51,7 +55,7 @@ class Swap(Criterion):
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration", "labels", "gradients"})
 
     rows: int = Field(
-        default=32,
+        default=64,
         ge=2,
         le=4096,
         title="Gradients",
@@ -63,11 +67,12 @@ class Swap(Criterion):
         description="Optimal transport between predictions, or each to its own as in CHITA.",
     )
     epsilon: float = Field(
-        default=0.1,
+        default=0.0,
         ge=0,
         le=1e3,
         title="Entropy",
-        description="Weight of the plan's entropy, relative to the mean cost; 0 = exact plan.",
+        description="Weight of the plan's entropy, relative to the mean cost; 0 = exact plan. "
+        "More averages targets over images, which helps where labels are wrong and costs else.",
     )
     ridge: float = Field(
         default=1.0,
@@ -125,7 +130,7 @@ class Swap(Criterion):
     def cost(self, job: JobSize) -> Cost:
         rows = min(self.rows, job.images)
         size = float(job.parameters)
-        tries = self.steps * 4
+        tries = _TRIES * min(self.steps, _STEPS)
         return Cost(
             backward=job.images,
             macs=tries * rows * (rows + 6) * size,

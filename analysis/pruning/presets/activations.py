@@ -34,7 +34,7 @@ PRESETS: tuple[Preset, ...] = (
         "sparsegpt",
         "SparseGPT",
         "Frantar and Alistarh 2023, arXiv:2301.00774",
-        "Removes the weights that later ones can best make up for, and lets them.",
+        "Removes the weights that later ones can best make up for, and changes those to do so.",
         criterion="sparsegpt",
         allocation="uniform",
         schedule="layer-by-layer",

@@ -32,6 +32,7 @@ class Depth(Structure):
     title: ClassVar[str] = "Merged convolutions"
     paper: ClassVar[str] = "Kim et al. 2023, arXiv:2301.12187"
     unit: ClassVar[str] = "activations"
+    measure: ClassVar[str] = "time"
 
     def objection(self, parts: Mapping[str, Part]) -> str:
         if parts["criterion"].name != "linear-segments":

@@ -31,6 +31,7 @@ class Layer(Structure):
     title: ClassVar[str] = "Whole residual blocks"
     paper: ClassVar[str] = "Fan et al. 2020, arXiv:1909.11556"
     unit: ClassVar[str] = "blocks"
+    empties_layers: ClassVar[bool] = True
     levels: ClassVar[frozenset[Level]] = frozenset({"weight", "filter"})
 
     def objection(self, parts: Mapping[str, Part]) -> str:

@@ -76,6 +76,7 @@ class Rank(LowRank):
     """
 
     name: ClassVar[str] = "rank"
+    measure: ClassVar[str] = "energy"
     title: ClassVar[str] = "Low rank by energy"
     paper: ClassVar[str] = "Xu et al. 2019, arXiv:1812.02402"
 

@@ -93,6 +93,8 @@ def test_zeroed_and_removed_units_give_the_same_outputs(
         ("demo:resnet", "channel-l2"),
         ("demo:resnet", "channel-taylor"),
         ("demo:resnet", "block-drop"),
+        ("demo:resnet", "low-rank"),
+        ("demo:vit", "low-rank"),
         ("demo:vit", "neuron-l1"),
         ("demo:vit", "neuron-taylor"),
         ("demo:vit", "head-l1"),
