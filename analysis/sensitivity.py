@@ -123,7 +123,7 @@ def criterion_named(name: str) -> Criterion:
 
 def _check_criterion(part: Criterion) -> None:
     """ArgumentError for a criterion that does not score single weights of one model."""
-    if part.level != "weight" or type(part).decide is not Criterion.decide:
+    if part.level != "weight" or part.joint:
         raise ArgumentError(
             f"{part.title} does not score single weights, which a sensitivity map removes: "
             "choose another criterion."

@@ -106,6 +106,8 @@ def _compared(layer: str, this: Tensor, other: Tensor, bins: int) -> LayerWeight
     """Both weights in two passes each: the common limit of the bins, then everything else."""
     limit = max(_largest(layer, this), _largest(layer, other)) or 1.0
     edges = np.linspace(-limit, limit, bins + 1)
+    if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise ArgumentError(f"the weights of {layer} are too large or too small for a histogram")
     found, reference = weight_statistics(this, edges), weight_statistics(other, edges)
     alive = this != 0
     common = overlap([pack(alive), pack(other != 0)], this.numel())

@@ -95,6 +95,8 @@ class Documents(QObject):
         self.data: Data | None = None
         self._positions: dict[str, int] = {}
         self._hidden: set[str] = set()
+        self._made_here: set[str] = set()
+        """Keys of dense models that no file holds: networks that were made smaller."""
         jobs.finished.connect(self._finish)
         jobs.failed.connect(self._fail)
         jobs.cancelled.connect(self._forget)
@@ -110,7 +112,7 @@ class Documents(QObject):
         """The pruned models that would be lost with this study: it has no folder of its own."""
         if not self.study.is_temporary:
             return []
-        return [model for model in self.listed() if not model.is_dense]
+        return [m for m in self.listed() if not m.is_dense or m.key in self._made_here]
 
     def style(self, key: str) -> Style:
         """Colour, marker and dash of a model, for life."""
@@ -260,6 +262,7 @@ class Documents(QObject):
 
     def _made_permanent(self, result: tuple[Study, Model, tuple[str, ...]]) -> None:
         study, model, notes = result
+        self._made_here.add(model.key)
         self._added((study, model, None, ()))
         if study is self.study and notes:
             self.told.emit(

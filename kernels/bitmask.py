@@ -178,6 +178,8 @@ def _common(first: Tensor, second: Tensor, size: int) -> int:
 
 def _check(packed: Tensor, size: int) -> None:
     expected = (size + 7) // 8
+    if size < 0:
+        raise ValueError(f"a mask cannot be of {size} weights")
     if packed.dtype != torch.uint8 or packed.shape != (expected,):
         raise ValueError(
             f"a mask of {size} weights has {expected} bytes (uint8), "

@@ -229,8 +229,9 @@ def _blocks(
         loss += errors.square().sum(dtype=torch.float64) / 2
         with exact_float32():
             work[:, stop:].addmm_(errors, upper[start:stop, stop:], alpha=-1)
-    check_finite(work, "the updated weights (more damping may help): they")
-    return Swept(work.to(weight.dtype), keep, float(loss))
+    updated = work.to(weight.dtype)  # a half type overflows earlier than what was computed in
+    check_finite(updated, "the updated weights (more damping may help): they")
+    return Swept(updated, keep, float(loss))
 
 
 def _check_sweep(weight: Tensor, factor: Tensor, removed: Tensor | None) -> None:

@@ -197,9 +197,11 @@ def _checked(architecture: Architecture) -> nn.Module:
     """The network on shapes alone, after a forward pass. Raises ArgumentError if it has none."""
     classes, head = architecture.num_classes, architecture.classifier
     with torch.device("meta"), torch.no_grad():
-        module = architecture.build(classes).eval()
-        like = next(module.parameters())
         try:
+            module = architecture.build(classes).eval()
+            for child in module.modules():
+                child.register_forward_hook(_check_size)
+            like = next(module.parameters())
             logits = module(torch.zeros(1, *architecture.input_shape, dtype=like.dtype))
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise ArgumentError(f"the edited network cannot be run: {error}") from None
@@ -207,6 +209,16 @@ def _checked(architecture: Architecture) -> nn.Module:
     if not isinstance(classifier, nn.Linear) or logits.shape[-1] != classes:
         raise ArgumentError(f"the edits change the classifier {head!r}: its rows are the classes")
     return module
+
+
+MOST_OUTPUTS = 1 << 22
+"""Numbers that a layer of an edited network may put out for one image: 16 MiB of float32."""
+
+
+def _check_size(module: nn.Module, args: object, output: object) -> None:
+    """Edits from a file may ask for paddings that blow up a small image."""
+    if isinstance(output, Tensor) and output.numel() > MOST_OUTPUTS:
+        raise ValueError(f"a layer would put out {output.numel():,} numbers for one image")
 
 
 @lru_cache(maxsize=256)

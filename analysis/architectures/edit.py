@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import nn
 
 from analysis.errors import ArgumentError
@@ -50,6 +51,12 @@ def find(root: nn.Module, name: str, kind: type[M]) -> M:
     if not isinstance(found, kind):
         raise ArgumentError(f"the network has no {kind.__name__} called {name[:80]!r}")
     return found
+
+
+def blank(kind: type[M], *sizes: Any, device: torch.device, **more: Any) -> M:
+    """A layer whose weights hold anything: they are loaded next, and no generator is used."""
+    layer: M = kind(*sizes, device="meta", **more).to_empty(device=device)
+    return layer
 
 
 def put(root: nn.Module, name: str, module: nn.Module) -> None:

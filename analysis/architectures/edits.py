@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 
 from analysis.architectures.cuts import Cut, Heads
-from analysis.architectures.edit import Edit, find, put
+from analysis.architectures.edit import Edit, blank, find, put
 from analysis.architectures.merges import Hoist, Merge
 from analysis.errors import ArgumentError
 
@@ -106,10 +106,11 @@ class Factor(Edit):
 
     def _linear(self, layer: nn.Linear) -> nn.Sequential:
         self._check_rank(min(layer.in_features, layer.out_features))
-        like = {"device": layer.weight.device, "dtype": layer.weight.dtype}
+        like: dict[str, Any] = {"device": layer.weight.device, "dtype": layer.weight.dtype}
         bias = layer.bias is not None
-        first = nn.Linear(layer.in_features, self.rank, bias=False, **like)
-        return nn.Sequential(first, nn.Linear(self.rank, layer.out_features, bias=bias, **like))
+        first = blank(nn.Linear, layer.in_features, self.rank, bias=False, **like)
+        second = blank(nn.Linear, self.rank, layer.out_features, bias=bias, **like)
+        return nn.Sequential(first, second)
 
     def _convolutions(self, layer: nn.Conv2d) -> nn.Sequential:
         if layer.groups != 1 or layer.padding_mode != "zeros":
@@ -125,9 +126,10 @@ class Factor(Edit):
             self._check_rank(min(inputs * high, outputs * wide))
             both = _directions(layer)
         like: dict[str, Any] = {"device": layer.weight.device, "dtype": layer.weight.dtype}
-        first = nn.Conv2d(inputs, self.rank, *both[0], bias=False, **like)
+        first = blank(nn.Conv2d, inputs, self.rank, *both[0], bias=False, **like)
         bias = layer.bias is not None
-        return nn.Sequential(first, nn.Conv2d(self.rank, outputs, *both[1], bias=bias, **like))
+        second = blank(nn.Conv2d, self.rank, outputs, *both[1], bias=bias, **like)
+        return nn.Sequential(first, second)
 
     def _check_rank(self, most: int) -> None:
         if self.rank > most:

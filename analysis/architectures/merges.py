@@ -12,12 +12,14 @@ from typing import ClassVar
 
 from torch import nn
 
-from analysis.architectures.edit import Edit, find, put
+from analysis.architectures.edit import Edit, blank, find, put
 from analysis.errors import ArgumentError
 
 LARGEST = 255
 """Largest kernel, stride or padding that a file may ask for."""
 MOST_CHANNELS = 1 << 20
+MOST_WEIGHTS = 1 << 28
+"""Largest weight that a merge may make: 1 GiB of float32."""
 Pair = tuple[int, int]
 
 
@@ -76,7 +78,11 @@ class Merge(Edit):
         first = find(root, self.module, nn.Conv2d)
         for name in self.absorbed:
             find(root, name, nn.Module)
-        merged = nn.Conv2d(
+        size = self.outputs * first.in_channels * self.kernel[0] * self.kernel[1]
+        if size > MOST_WEIGHTS:
+            raise ArgumentError(f"{self.module}: a merged weight of {size:,} numbers is too large")
+        merged = blank(
+            nn.Conv2d,
             first.in_channels,
             self.outputs,
             self.kernel,

@@ -228,7 +228,7 @@ def _registered(architecture: Architecture) -> bool:
 def _in_child(architecture: Architecture, report: Report) -> list[list[dict[str, Any]]]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
-        [sys.executable, "-m", "analysis.pruning.tracing"],
+        [sys.executable, "-P", "-m", "analysis.pruning.tracing"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

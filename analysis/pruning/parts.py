@@ -19,6 +19,7 @@ from torch import Tensor
 from analysis.architectures.architecture import PrunableLayer
 from analysis.architectures.edit import Edit
 from analysis.errors import ArgumentError, InputError
+from analysis.masks import Mask
 from analysis.models import Model
 from analysis.pruning.context import PruningContext
 from analysis.pruning.counting import bounded, check_sparsity
@@ -33,6 +34,8 @@ class Criterion(Part):
     kind: ClassVar[str] = "criterion"
     level: ClassVar[Level] = "weight"
     """What it scores: single weights, or whole outputs of a layer."""
+    joint: ClassVar[bool] = False
+    """Whether it chooses masks together with new weights or edits, instead of scoring."""
 
     def scores(self, context: PruningContext) -> dict[str, Tensor]:
         """Scores by layer name; higher = keep.
@@ -148,6 +151,7 @@ class Decision:
     updates: tensors of the state dict that must change with the masks, by name.
     notes: what the user should know about layers that were treated otherwise.
     edits: changes to the structure of the network that leave names and shapes of its weights.
+    packed: keep-masks that were written packed at once, instead of `keep`.
     """
 
     keep: Mapping[str, Tensor]
@@ -155,6 +159,7 @@ class Decision:
     updates: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     edits: tuple[Edit, ...] = ()
+    packed: Mapping[str, Mask] = field(default_factory=dict)
 
 
 class Structure(Part):

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from analysis.architectures.architecture import PrunableLayer
+from analysis.architectures.edit import Edit
 from analysis.architectures.edits import from_json, to_json
 from analysis.data.dataset import Dataset
 from analysis.errors import ArgumentError
@@ -275,7 +276,7 @@ def pruned_model(base: Model, pruned: Pruned, request: Prune, name: str = "") ->
     return replace(
         base,
         name=name or request.default_name,
-        key=pruned_key(dense, pruned.masks, updates, pruned.edits),
+        key=pruned_key(dense, pruned.masks, updates, architecture.edits),
         architecture=architecture,
         masks=dict(pruned.masks),
         updates=updates,
@@ -284,9 +285,12 @@ def pruned_model(base: Model, pruned: Pruned, request: Prune, name: str = "") ->
 
 
 def pruned_key(
-    dense: str, masks: Mapping[str, Mask], updates: Mapping[str, Tensor], edits: str = ""
+    dense: str,
+    masks: Mapping[str, Mask],
+    updates: Mapping[str, Tensor],
+    edits: Sequence[Edit] = (),
 ) -> str:
-    """Sha-256 (hex) over the dense model's key, masks, updated tensors and edits."""
+    """Sha-256 (hex) over the dense model's key, masks, updated tensors and all edits."""
     content = hashlib.sha256(dense.encode())
     for name in sorted(masks):
         content.update(f"mask {name} {masks[name].shape}".encode())
@@ -296,7 +300,7 @@ def pruned_key(
         content.update(f"update {name} {array.shape} {array.dtype.str}".encode())
         content.update(array.tobytes())
     if edits:
-        content.update(f"edits {edits}".encode())
+        content.update(f"edits {json.dumps(to_json(edits))}".encode())
     return content.hexdigest()
 
 
@@ -310,11 +314,11 @@ def _masked(model: Model, decision: Decision) -> Model:
     """The model with the decision's masks, all of them at least as strict as before."""
     masks = dict(model.masks)
     for layer in model.layers:
-        keep = decision.keep.get(layer.name)
-        if keep is None:
-            continue
-        if layer.parameter in masks or not bool(keep.all()):
-            masks[layer.parameter] = Mask.from_keep(keep)
+        mask = decision.packed.get(layer.name)
+        if mask is None and layer.name in decision.keep:
+            mask = Mask.from_keep(decision.keep[layer.name])
+        if mask is not None and (layer.parameter in masks or mask.kept < mask.size):
+            masks[layer.parameter] = mask
     return replace(
         model,
         masks=masks,

@@ -55,6 +55,12 @@ class Regression:
         """x = G w, (n,)."""
         return self.gradients @ weights
 
+    @cached_property
+    def identity(self) -> Tensor:
+        """Π = I / n, (n, n): every prediction held to its own target. float64."""
+        like = self.outputs
+        return torch.eye(self.rows, dtype=torch.float64, device=like.device) / self.rows
+
     def targets(self, plan: Tensor) -> Tensor:
         """t = n Π y, (n,), float64: what a fixed plan asks the predictions to be."""
         return self.rows * (plan @ self.outputs.double())

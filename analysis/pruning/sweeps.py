@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.pruning.counting import apportion, bounded
+from kernels.gram import check_finite
 from kernels.inverse_factor import inverse_factor
 from kernels.nm import complete
 from kernels.sparsegpt import column_blocks, sweep, sweep_nm
@@ -109,6 +110,7 @@ def by_pattern(n: int, m: int, width: int, block: int) -> Choose:
         triangle, change = factor[:width, :width].double(), (first - swept.weight).double()
         errors = torch.linalg.solve_triangular(triangle, change, upper=True, left=False)
         rest = rows[:, width:] - (errors @ factor[:width, width:].double()).to(rows.dtype)
+        check_finite(rest, "the updated weights (more damping may help): they")
         gone = removed[:, width:]
         return (
             torch.cat([swept.weight, rest.masked_fill(gone, 0)], dim=1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from analysis.data.dataset import batches
 from analysis.pruning.context import PruningContext
 from analysis.pruning.criteria.gradients import labelled
+from analysis.pruning.following import following_norms
 from analysis.pruning.parts import Repair
 from analysis.pruning.recoveries.batchnorm import recalibrate
 from analysis.request import Step
@@ -88,21 +89,32 @@ def _own(shared: nn.Module) -> nn.Module:
 
 
 def _kept(context: PruningContext) -> dict[str, Tensor]:
-    """1 where a parameter may move, 0 where it is removed, by name; whole ones have no entry."""
+    """1 where a parameter may move, 0 where it is removed, by name; whole ones have no entry.
+
+    An output without weights that the model silenced keeps its bias, and the scale and shift of
+    its BatchNorm, at zero.
+    """
     model, device = context.model, context.compute.device
     kept = {name: mask.keep() for name, mask in model.masks.items()}
-    for name, tensor in model.updates.items():
-        # Shifts and scales of removed filters were set to zero with them.
-        silent = (tensor == 0) & (model.weights[name] != 0)
-        if tensor.is_floating_point() and name not in kept and bool(silent.any()):
-            kept[name] = ~silent
+    norms = following_norms(replace(context, layers=model.layers))
+    for layer in model.layers:
+        empty = ~model.keep(layer).flatten(1).any(dim=1)
+        if not bool(empty.any()):
+            continue
+        owners = [f"{layer.name}.bias"]
+        if layer.name in norms:
+            owners += [f"{norms[layer.name]}.weight", f"{norms[layer.name]}.bias"]
+        for name in owners:
+            # Single weights may have gone one by one: then the bias goes on counting.
+            if name in model.weights and bool((model.weight(name)[empty] == 0).all()):
+                kept[name] = ~empty
     return {name: mask.to(device) for name, mask in kept.items()}
 
 
 def _apply(keep: dict[str, Tensor], parameters: dict[str, nn.Parameter], gradients: bool) -> None:
     with torch.no_grad():
         for name, mask in keep.items():
-            tensor = parameters[name].grad if gradients else parameters.get(name)
+            tensor = parameters[name].grad if gradients else parameters[name]
             if tensor is not None:
                 tensor.mul_(mask)
 
@@ -110,9 +122,12 @@ def _apply(keep: dict[str, Tensor], parameters: dict[str, nn.Parameter], gradien
 def _shuffled(context: PruningContext, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches in a new order every epoch, from a generator of the job's seed."""
     images, rng = context.images(), np.random.default_rng(context.seed)
+    parts = -(-len(images) // plan.batch)
     for _ in range(plan.epochs):
-        order = images.subset(rng.permutation(len(images)))
-        yield from batches(order, context.model.architecture, plan.batch, context.compute.device)
+        # nearly equal parts: a batch of one image has no statistics
+        for indices in np.array_split(rng.permutation(len(images)), parts):
+            part = images.subset(indices)
+            yield from batches(part, context.model.architecture, len(part), context.compute.device)
 
 
 def _changed(context: PruningContext, module: nn.Module) -> dict[str, Tensor]:

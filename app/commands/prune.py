@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,9 @@ def command(
 
 
 def _budget(common: Common, memory: float | None, minutes: float | None) -> Budget:
+    for flag, value in (("--max-memory", memory), ("--max-minutes", minutes)):
+        if value is not None and not math.isfinite(value):
+            raise ArgumentError(f"{flag} {value}: give a number, or leave it out for no limit.")
     limit = Budget.default(common.compute.device).memory_bytes
     return Budget(
         limit if memory is None else int(memory * (1 << 30)),

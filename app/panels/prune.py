@@ -144,13 +144,16 @@ class PrunePanel(QScrollArea):
             raise ArgumentError("there is no model to prune: open a checkpoint")
         fixed = not self.sparsity.isEnabled()
         target = None if fixed else self.sparsity.value() / 100
-        others = tuple(models[key] for key in self.inputs.companions())
+        recipe = self.recipe()
+        wanted = self.inputs.companions() if "companion" in recipe.needs else ()
+        others = tuple(models[key] for key in wanted if key in models)
         seed, second = self.seed.value(), self.inputs.contrast
-        return PruneOrder(base, self.recipe(), target, seed, others, second)
+        return PruneOrder(base, recipe, target, seed, others, second)
 
     @Slot()
     def refresh(self) -> None:
         """Enable the button, or say why not."""
+        self._asked = None  # an answer to what was filled in before is late
         reason = self._objection()
         self.run.setEnabled(not reason)
         self._reason.setText(reason or self._promise())

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from analysis.pruning.context import PruningContext
+from analysis.pruning.counting import bounded
 from analysis.pruning.parts import LayerAllocation, LayerUnits
 
 
@@ -36,5 +37,6 @@ def fixed_counts(
         for layer in context.layers
     ]
     found = allocation.counts(context, units, sparsity)
+    found = bounded(found, [u.gone for u in units], [u.size for u in units], sum(found))
     names = [layer.name for layer in context.layers]
     return FixedCounts(by_layer=dict(zip(names, found, strict=True)))

@@ -29,6 +29,7 @@ class LinearSegments(Criterion):
     title: ClassVar[str] = "Loss change of linear segments"
     paper: ClassVar[str] = "Kim et al. 2023, arXiv:2301.12187"
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration", "labels"})
+    joint: ClassVar[bool] = True
 
     def objection(self, parts: Mapping[str, Part]) -> str:
         wanted = {"structure": "depth", "allocation": "latency-dp", "schedule": "one-shot"}

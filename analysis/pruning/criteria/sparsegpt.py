@@ -62,6 +62,7 @@ class SparseGPT(Criterion):
     title: ClassVar[str] = "SparseGPT"
     paper: ClassVar[str] = "Frantar and Alistarh 2023, arXiv:2301.00774"
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
+    joint: ClassVar[bool] = True
 
     damping: float = Field(
         default=0.01,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -19,11 +17,10 @@ from analysis.pruning.criteria.gradients import loss_gradients
 from analysis.pruning.part import Need, part
 from analysis.pruning.parts import Allocation, Criterion, Decision, Structure
 from analysis.pruning.regression import Regression
+from analysis.pruning.thresholding import Choice, Chooser, Line, best_step
 from analysis.pruning.transport import transport_plan
 from analysis.request import Report, Step, part_of
 
-_GROWTHS = 20
-_HALVINGS = 6
 _TRIES, _STEPS = 8, 4
 """What a search usually takes: lengths tried a step, and steps."""
 _ENOUGH = 1e-4
@@ -53,6 +50,7 @@ class Swap(Criterion):
     title: ClassVar[str] = "SWAP, Wasserstein regression"
     paper: ClassVar[str] = "You et al. 2024, arXiv:2310.04918"
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration", "labels", "gradients"})
+    joint: ClassVar[bool] = True
 
     rows: int = Field(
         default=64,
@@ -110,7 +108,7 @@ class Swap(Criterion):
     ) -> Decision:
         counting = replace(context, report=part_of(context.report, 0, 2, ""))
         regression, notes = self._regression(counting)
-        choose = _Chooser(context, structure, allocation, sparsity)
+        choose = Chooser(context, structure, allocation, sparsity)
         with torch.no_grad():
             start = choose(regression.dense)
             if torch.equal(start.keep, choose.before):
@@ -134,7 +132,7 @@ class Swap(Criterion):
         return Cost(
             backward=job.images,
             macs=tries * rows * (rows + 6) * size,
-            memory=4 * min(rows, self._affordable(job.parameters)) * job.parameters,
+            memory=2 * 4 * min(rows, self._affordable(job.parameters)) * job.parameters,
         )
 
     def _affordable(self, weights: int) -> int:
@@ -171,21 +169,21 @@ class Swap(Criterion):
         return Regression(gradients, dense, self.ridge * squared), notes
 
     def _search(
-        self, regression: Regression, choose: _Chooser, start: _Choice, report: Report
-    ) -> _Choice:
+        self, regression: Regression, choose: Chooser, start: Choice, report: Report
+    ) -> Choice:
         """Plan, weights and mask in turn, until no step lowers the objective.
 
         It starts from the linear regression: with the predictions of weights that were merely cut
         the first plan would join what does not belong together.
         """
-        best = start.solved(regression, _identity(regression))
+        best = start.solved(regression, regression.identity)
         for step in range(self.steps):
             report(Step(step, self.steps, "regression"))
             plan = self._plan(regression, best.weights)
             best = best.solved(regression, plan)
             slope = regression.slope(best.weights, plan)
-            line = _Line(regression, choose, best.weights, slope, plan)
-            better = _longest(line, best, 1 / regression.steepness)
+            line = Line(regression, choose, best.weights, slope, plan)
+            better = best_step(line, best, 1 / regression.steepness)
             if better is None:
                 break
             fell = best.objective - better.objective
@@ -196,115 +194,7 @@ class Swap(Criterion):
 
     def _plan(self, regression: Regression, weights: Tensor) -> Tensor:
         if self.plan == "identity":
-            return _identity(regression)
+            return regression.identity
         x, y = regression.predictions(weights), regression.outputs
         spread = 2 * float(y.double().var(correction=0))  # mean of (y_i - y_j)²
         return transport_plan(x, y, self.epsilon * spread)
-
-
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    """A mask, its weights, and the objective they reach."""
-
-    decision: Decision
-    keep: Tensor
-    weights: Tensor
-    objective: float = math.inf
-
-    def solved(self, regression: Regression, plan: Tensor) -> _Choice:
-        """The best weights for this mask and plan."""
-        weights = regression.solve(self.keep, plan)
-        return replace(self, weights=weights, objective=regression.objective(weights, plan))
-
-
-@dataclass(frozen=True, eq=False)
-class _Chooser:
-    """Hard thresholding: structure and allocation choose by the magnitudes of flat weights."""
-
-    context: PruningContext
-    structure: Structure
-    allocation: Allocation
-    sparsity: float
-
-    def __call__(self, weights: Tensor) -> _Choice:
-        layers = self.context.layers
-        magnitudes = zip(layers, self.split(weights.abs()), strict=True)
-        scores = {layer.name: values for layer, values in magnitudes}
-        decision = self.structure.decide(self.context, scores, self.allocation, self.sparsity)
-        kept = [decision.keep.get(la.name, self.context.model.keep(la)) for la in layers]
-        keep = _flat(kept).to(weights.device) & self.before
-        return _Choice(decision, keep, weights * keep)
-
-    @cached_property
-    def before(self) -> Tensor:
-        """What earlier rounds left, flat."""
-        kept = _flat([self.context.model.keep(layer) for layer in self.context.layers])
-        return kept.to(self.context.compute.device)
-
-    def split(self, weights: Tensor) -> list[Tensor]:
-        """Flat weights by layer, in their shapes."""
-        layers = self.context.layers
-        parts = torch.split(weights, [layer.parameters for layer in layers])
-        return [part.reshape(la.shape) for part, la in zip(parts, layers, strict=True)]
-
-
-@dataclass(frozen=True, eq=False)
-class _Line:
-    """Where steps of any length down one slope lead, thresholded and solved."""
-
-    regression: Regression
-    choose: _Chooser
-    weights: Tensor
-    slope: Tensor
-    plan: Tensor
-
-    def __call__(self, length: float) -> _Choice:
-        there = self.choose(self.weights - length * self.slope)
-        return there.solved(self.regression, self.plan)
-
-
-def _identity(regression: Regression) -> Tensor:
-    """Π = I / n."""
-    y = regression.outputs
-    return torch.eye(len(y), dtype=torch.float64, device=y.device) / len(y)
-
-
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.reshape(-1) for tensor in tensors])
-
-
-def _longest(line: Callable[[float], _Choice], now: _Choice, length: float) -> _Choice | None:
-    """The step from `now` that lowers the objective most, by doubling; None if none does.
-
-    Steps so short that the mask stays lead nowhere new, since the weights are solved for: the
-    length at which it changes (τ_c in the paper) is bracketed first. Where the first change does
-    not pay, shorter ones between the two lengths are tried.
-    """
-    there = line(length)
-    for _ in range(_GROWTHS):
-        if not torch.equal(there.keep, now.keep):
-            break
-        length *= 2
-        there = line(length)
-    shortest, longest = length / 2, length
-    for _ in range(_HALVINGS):
-        if there.objective < now.objective:
-            return _growing(line, there, longest)
-        length = (shortest + longest) / 2
-        there = line(length)
-        if torch.equal(there.keep, now.keep):
-            shortest = length
-        else:
-            longest = length
-    return there if there.objective < now.objective else None
-
-
-def _growing(line: Callable[[float], _Choice], best: _Choice, length: float) -> _Choice:
-    """Double a step as long as the objective falls."""
-    for _ in range(_GROWTHS):
-        length *= 2
-        longer = line(length)
-        if longer.objective >= best.objective:
-            break
-        best = longer
-    return best

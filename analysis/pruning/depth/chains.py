@@ -26,6 +26,7 @@ from analysis.architectures.edits import ACTIVATIONS, Linearise, apply
 from analysis.architectures.merges import Hoist, Merge
 from analysis.errors import ArgumentError
 from analysis.pruning.depth.merging import Affine, affine
+from analysis.pruning.tracing import random_module
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ Chain = tuple[Link, ...]
 @lru_cache(maxsize=32)
 def chains(architecture: Architecture, num_classes: int) -> tuple[Chain, ...]:
     """The chains of at least two links, in forward order."""
-    module = _random_network(architecture, num_classes)
+    module = random_module(replace(architecture, num_classes=num_classes), torch.float64)
     watch = _Watch(module, architecture)
     candidates = [chain for chain in watch.chains() if len(chain) > 1]
     if _merges(module, architecture, candidates):  # all at once: the rule
@@ -84,10 +85,11 @@ def linear_runs(module: nn.Module, architecture: Architecture) -> list[Chain]:
     if not runs:
         return []
     watch = _Watch(copy.deepcopy(module).double(), architecture)
+    there = dict(module.named_modules())  # a block may have been cut out since
     return [
         tuple(Link(name, watch.norm_after(name), "", *watch.sizes[name]) for name in names)
         for names in runs.values()
-        if all(isinstance(module.get_submodule(name), nn.Conv2d) for name in names)
+        if all(isinstance(there.get(name), nn.Conv2d) for name in names)
     ]
 
 
@@ -221,20 +223,6 @@ def _plain(child: nn.Module) -> bool:
 def _probe(architecture: Architecture) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.rand(1, *architecture.input_shape, dtype=torch.float64, generator=generator)
-
-
-def _random_network(architecture: Architecture, num_classes: int) -> nn.Module:
-    """The network in float64 with random weights and statistics: nothing is equal by chance."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = architecture.build(num_classes).double().eval()
-    generator = torch.Generator().manual_seed(2)
-    for child in module.modules():
-        if isinstance(child, _BatchNorm) and child.running_mean is not None:
-            assert child.running_var is not None
-            child.running_mean.normal_(generator=generator)
-            child.running_var.uniform_(0.5, 2.0, generator=generator)
-    return module
 
 
 def _tried(module: nn.Module, architecture: Architecture, chain: Chain) -> list[Chain]:

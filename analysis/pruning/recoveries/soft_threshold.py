@@ -35,7 +35,7 @@ class SoftThreshold(Recovery):
         if parts["structure"].name != "nm":
             return "the soft threshold is one of N:M groups: it goes with the structure nm only"
         criterion = parts["criterion"]
-        if isinstance(criterion, Criterion) and type(criterion).decide is not Criterion.decide:
+        if isinstance(criterion, Criterion) and criterion.joint:
             return (
                 f"{criterion.title} sets the weights itself, and the soft threshold "
                 "would overwrite them: choose a criterion that only scores, such as magnitude"

@@ -40,16 +40,20 @@ class Depth(Structure):
         return ""
 
     def inapplicable(self, model: Model) -> str:
-        if not chains(model.architecture, model.num_classes):
-            return (
-                f"{model.architecture.title} has no two plain convolutions with nothing but "
-                "BatchNorm and an activation between them"
-            )
+        # Only what the shapes tell: whether convolutions really follow each other takes a pass.
+        if sum(layer.kind == "conv" for layer in model.layers) < 2:
+            return f"{model.architecture.title} has no two convolutions that could become one"
         return ""
 
     def chains(self, context: PruningContext) -> tuple[Chain, ...]:
-        """The runs of convolutions of this network."""
-        return chains(context.model.architecture, context.model.num_classes)
+        """The runs of convolutions of this network. Raises ArgumentError when there are none."""
+        found = chains(context.model.architecture, context.model.num_classes)
+        if not found:
+            raise ArgumentError(
+                f"{context.model.architecture.title} has no two plain convolutions with nothing "
+                "but BatchNorm and an activation between them"
+            )
+        return found
 
     def budget(self, context: PruningContext, sparsity: float) -> int:
         raise ArgumentError("the budget of merged convolutions is time, not a count")

@@ -159,7 +159,7 @@ def _curves(
     if options.measure == "accuracy":
         note += "; bars are 95 % Wilson intervals"
     return Axes(
-        Axis(_ACROSS[options.against], limits=(-4, 104)),
+        Axis(_ACROSS[options.against], limits=(-4, max(104.0, 1.04 * max(x.values())))),
         Axis(_AXIS[options.measure]),
         tuple(marks),
         note=note,

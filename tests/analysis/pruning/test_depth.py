@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from analysis.architectures.architecture import Architecture
-from analysis.architectures.edits import apply, from_json, to_json
+from analysis.architectures.edits import Linearise, apply, from_json, to_json
 from analysis.architectures.merges import Merge
 from analysis.checkpoints import open_model
 from analysis.data import open_data
@@ -114,7 +114,7 @@ def test_residual_blocks_are_chains_of_two_and_transformers_have_none() -> None:
         [f"layer{s}.{b}.conv1", f"layer{s}.{b}.conv2"] for s in (1, 2, 3) for b in (0, 1)
     ]
     recipe = recipe_named("depth-dp")
-    assert "no two plain convolutions" in recipe.inapplicable(vit)
+    assert "no two convolutions" in recipe.inapplicable(vit)
     assert recipe.inapplicable(resnet) == ""
 
 
@@ -211,3 +211,33 @@ def test_an_architecture_without_such_a_module_is_refused() -> None:
     architecture: Architecture = toy(Plain).architecture
     with pytest.raises(ArgumentError, match="no Conv2d called"):
         architecture.edited([Merge("c9", ("b1",), 4, (3, 3), (1, 1), (1, 1))])
+
+
+def test_networks_that_differ_in_edits_alone_have_keys_of_their_own() -> None:
+    model = open_model("demo:resnet")[0]
+    linear = replace(model, architecture=model.architecture.edited([Linearise("layer1.0.relu1")]))
+    keys = []
+    for one in (model, linear):
+        request = Prune(one, recipe_named("uniform-magnitude"), 0.5)
+        keys.append(pruned_model(one, request(), request).key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Merge("layer1.0.conv1", ("layer1.0.bn1",), 32, (3, 3), (1, 1), (255, 255)),
+        Merge("layer1.0.conv1", ("layer1.0.bn1",), 1 << 20, (255, 255), (1, 1), (1, 1)),
+    ],
+)
+def test_merges_that_would_take_all_memory_are_refused(edit: Merge) -> None:
+    architecture = open_model("demo:resnet")[0].architecture
+    back = Merge("layer1.0.conv2", ("layer1.0.bn2",), 32, (3, 3), (1, 1), (1, 1))
+    with pytest.raises(ArgumentError):
+        architecture.edited([edit, edit, back])
+
+
+def test_finding_chains_leaves_the_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    chains(replace(toy(Plain).architecture, name="another"), 3)
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -129,7 +129,7 @@ def test_little_memory_makes_fewer_rows_of_more_images() -> None:
     criterion = Swap(rows=24, memory=1)
     assert criterion._affordable(size) > 24
     assert criterion._affordable(1 << 16) == 4
-    assert criterion.cost(JobSize(MODEL.layers, {}, 24, 8)).memory == 4 * 24 * size
+    assert criterion.cost(JobSize(MODEL.layers, {}, 24, 8)).memory == 2 * 4 * 24 * size
     with pytest.raises(ArgumentError, match="two gradients"):
         Swap().decide(context(MODEL, IMAGES.subset(np.arange(1))), Weight(), Global(), 0.5)
 

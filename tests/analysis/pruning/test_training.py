@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,3 +167,42 @@ def test_fine_tuning_can_follow_every_round() -> None:
     steps: list[str] = []
     request(lambda step: steps.append(step.message))
     assert any(text.startswith("round 1 of 2, training") for text in steps)
+
+
+@pytest.mark.parametrize("structure", ["filter", "channel"])
+def test_filters_that_a_round_removed_stay_removed_through_training(structure: str) -> None:
+    recipe = Recipe.from_json(
+        {
+            "criterion": "magnitude",
+            "structure": structure,
+            "allocation": "uniform",
+            "schedule": {"name": "iterative", "rounds": 2, "recover": "after every round"},
+            "recovery": {"name": "fine-tune", "epochs": 1},
+        }
+    )
+    model = open_model("demo:resnet")[0]
+    shifts = {n: torch.zeros_like(t) for n, t in model.weights.items() if n.endswith("bn2.bias")}
+    model = replace(model, weights={**model.weights, **shifts})  # zero before anything is removed
+    request = Prune(model, recipe, 0.4, open_data("digits", calibration_size=33).calibration)
+    after = pruned_model(model, request(), request)
+    for layer in model.layers:
+        norm = layer.name.replace("conv", "bn")
+        empty = ~after.keep(layer).flatten(1).any(dim=1)
+        if f"{norm}.bias" in model.weights and norm != layer.name:
+            assert not bool(after.weight(f"{norm}.bias")[empty].any())
+
+
+def test_a_last_batch_of_one_image_is_no_batch() -> None:
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = nn.Linear(64, 8)
+            self.norm = nn.BatchNorm1d(8)
+            self.fc = nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(torch.relu(self.norm(self.hidden(x.flatten(1)))))
+
+    model = toy(Flat)
+    recipe = recipe_named("random", {"recovery": "fine-tune", "recovery.epochs": "1"})
+    assert Prune(model, recipe, 0.5, noise(65, model))().audit.got > 0
