@@ -61,12 +61,4 @@ PRESETS: tuple[Preset, ...] = (
         criterion="synflow",
         allocation="sketch",
     ),
-    preset(
-        "set-difference",
-        "Set difference",
-        "Wei et al. 2024, arXiv:2402.05162",
-        "Removes what matters for the chosen classes and not for the others.",
-        criterion="set-difference",
-        allocation="uniform",
-    ),
 )

@@ -57,4 +57,12 @@ PRESETS: tuple[Preset, ...] = (
         allocation="global",
         schedule={"name": "iterative", "rounds": 100, "spacing": "exponential"},
     ),
+    preset(
+        "set-difference",
+        "Set difference",
+        "Wei et al. 2024, arXiv:2402.05162",
+        "Removes what matters for the chosen classes and not for the others.",
+        criterion="set-difference",
+        allocation="uniform",
+    ),
 )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from analysis.errors import ArgumentError
 from analysis.pruning.part import part
-from analysis.pruning.parts import Schedule
+from analysis.pruning.schedules.several import Several
 
 
 @part
-class Cubic(Schedule):
+class Cubic(Several):
     """s_t = s_f + (s_i - s_f) (1 - t/n)³: gradual pruning of Zhu and Gupta, without training.
 
     To prune, or not to prune (equation 1). From a start of 0, where nothing is pruned, the rounds
@@ -40,15 +40,6 @@ class Cubic(Schedule):
         title="Start sparsity",
         description="Reached at once in the first round, when it is not 0.",
     )
-    recover: Literal["after the last round", "after every round"] = Field(
-        default="after the last round",
-        title="Recovery",
-        description="When the recovery follows: once at the end, or after every round.",
-    )
-
-    @property
-    def recovers_each_round(self) -> bool:
-        return self.recover == "after every round"
 
     def targets(self, sparsity: float) -> tuple[float, ...]:
         """Raises ArgumentError when the start lies above what is asked for."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from analysis.pruning.part import part
-from analysis.pruning.parts import Schedule
+from analysis.pruning.schedules.several import Several
 
 MOST_ROUNDS = 1000
 
 
 @part
-class Exponential(Schedule):
+class Exponential(Several):
     """1 - (1 - f)^k after round k, f = 20 %: the rounds of iterative magnitude pruning.
 
     Frankle and Carbin, The Lottery Ticket Hypothesis. The number of rounds follows from the
@@ -33,15 +33,6 @@ class Exponential(Schedule):
         title="Removed each round",
         description="Fraction of the units still there that each round removes.",
     )
-    recover: Literal["after the last round", "after every round"] = Field(
-        default="after the last round",
-        title="Recovery",
-        description="When the recovery follows: once at the end, or after every round.",
-    )
-
-    @property
-    def recovers_each_round(self) -> bool:
-        return self.recover == "after every round"
 
     def targets(self, sparsity: float) -> tuple[float, ...]:
         """After `MOST_ROUNDS` rounds the rest goes at once."""

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from analysis.pruning.part import part
-from analysis.pruning.parts import Schedule
+from analysis.pruning.schedules.several import Several
 
 
 @part
-class Iterative(Schedule):
+class Iterative(Several):
     """Prune in rounds; the criterion sees the masked model of the round before.
 
     Masks are nested: what is removed stays removed. Without training between rounds this changes
@@ -38,16 +38,6 @@ class Iterative(Schedule):
         title="Spacing",
         description="Same step of sparsity each round, or same factor of density.",
     )
-
-    recover: Literal["after the last round", "after every round"] = Field(
-        default="after the last round",
-        title="Recovery",
-        description="When the recovery follows: once at the end, or after every round.",
-    )
-
-    @property
-    def recovers_each_round(self) -> bool:
-        return self.recover == "after every round"
 
     def targets(self, sparsity: float) -> tuple[float, ...]:
         before = [i / self.rounds for i in range(1, self.rounds)]
