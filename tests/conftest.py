@@ -13,6 +13,13 @@ from analysis.runtime import prepare
 
 prepare()
 
+import torch  # noqa: E402 - prepare() comes before torch
+
+if not torch.cuda.is_available():
+    # Triton's interpreter, on CPU tensors. It is chosen when triton is first imported, which torch
+    # does for some of its own modules: so here, before any test is collected.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -36,6 +36,7 @@ class Delta(Structure):
     paper: ClassVar[str] = "Yu et al. 2024, arXiv:2311.03099"
     needs: ClassVar[frozenset[Need]] = frozenset({"companion"})
     unit: ClassVar[str] = "delta weights"
+    measure: ClassVar[str] = "changes"
 
     def objection(self, parts: Mapping[str, Part]) -> str:
         if parts["schedule"].name == "layer-by-layer":

@@ -220,7 +220,7 @@ def test_the_demo_networks_through_prune(demo: str, name: str) -> None:
     assert pruned.audit.unit == "delta weights"
     assert pruned.audit.got == pruned.audit.asked
     assert pruned.masks == {}
-    assert after.name == f"{name} 90 %"
+    assert after.name == f"{name} 90 % of changes"
     classifier = base.architecture.classifier
     assert f"{classifier}.weight" not in after.updates
 

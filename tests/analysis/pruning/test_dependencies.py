@@ -145,7 +145,7 @@ class _Child:
         real = subprocess.Popen
 
         def start(command: list[str], **settings: Any) -> subprocess.Popen[str]:
-            assert command[1:] == ["-m", "analysis.pruning.tracing"]
+            assert command[1:] == ["-P", "-m", "analysis.pruning.tracing"]
             child = real([sys.executable, "-c", code], **settings)
             self.started.append(child)
             return child

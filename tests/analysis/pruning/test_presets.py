@@ -13,7 +13,7 @@ from analysis.data.dataset import Data
 from analysis.errors import ArgumentError
 from analysis.evaluate import Evaluate
 from analysis.models import Model
-from analysis.pruning import PRESETS, Prune, pruned_model
+from analysis.pruning import PRESETS, Prune, pruned_model, recipe_named
 from analysis.pruning.counting import exact_count
 
 DEMOS = ("demo:resnet", "demo:vit")
@@ -22,6 +22,12 @@ INAPPLICABLE = {
     "demo:vit": {"slimming", "channel-l1", "channel-l2", "channel-taylor", "depth-dp"},
 }
 """No hidden neurons or heads; no BatchNorm, coupled channels or runs of convolutions."""
+SHORTER = {
+    "swap": {"criterion.rows": "8", "schedule.rounds": "2"},
+    "swap-lr": {"criterion.rows": "8", "schedule.rounds": "2"},
+    "synflow": {"schedule.rounds": "10"},
+}
+"""Fewer rounds than published, where a round more shows nothing new."""
 MEASURED = {"depth-dp"}
 """What can be saved depends on the machine: it may be nothing."""
 
@@ -57,7 +63,7 @@ def request(name: str, model: Model, data: Data) -> Prune:
         sparsity = 0.3
     return Prune(
         model,
-        PRESETS[name].recipe,
+        recipe_named(name, SHORTER.get(name)),
         sparsity,
         data.calibration,
         companions=(companion(model),),
