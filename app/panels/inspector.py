@@ -169,7 +169,7 @@ def _short(number: float) -> str:
     """12.3 M, 456 k."""
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= scale:
-            return f"{number / scale:.3g} {unit}"
+            return f"{_three(number / scale)} {unit}"
     return f"{number:.0f}"
 
 
@@ -177,8 +177,13 @@ def _size(count: int) -> str:
     """Bytes in binary units."""
     for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if count >= scale:
-            return f"{count / scale:.3g} {unit}"
+            return f"{_three(count / scale)} {unit}"
     return f"{count} B"
+
+
+def _three(number: float) -> str:
+    """Three digits, and more where that many stand before the point."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"
 
 
 def _some(names: Iterable[str], limit: int = 6) -> str:
