@@ -132,7 +132,8 @@ def page(bench: Bench, points: Points) -> str:
         "line after BatchNorm recalibration on the calibration images. Sparsity counts the "
         "recipe's own units (weights, filters, blocks; energy for low rank); a pattern stands in "
         "the column of the sparsity that it implies. † a layer keeps less than a tenth of what "
-        "the network keeps on average.",
+        "the network keeps on average. "
+        "Empty cells and recipes without a row were not run.",
         "",
         f"Dense: {100 * dense.accuracy:.2f} ({100 * low:.2f} to {100 * high:.2f}), n = "
         f"{dense.n:,}; at that n the 95 % interval of an accuracy is at most "

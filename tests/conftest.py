@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
+from hypothesis import settings
 
 from analysis.runtime import prepare
 
@@ -19,6 +20,11 @@ if not torch.cuda.is_available():
     # Triton's interpreter, on CPU tensors. It is chosen when triton is first imported, which torch
     # does for some of its own modules: so here, before any test is collected.
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# The gate judges the same examples every time; elsewhere every run looks for new ones.
+settings.register_profile("gate", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("gate")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
